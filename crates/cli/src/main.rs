@@ -1,0 +1,3 @@
+//! The `agentcore` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The host: sessions that live while busy.

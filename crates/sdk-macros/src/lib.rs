@@ -1,0 +1,1 @@
+//! The `#[async_task]` attribute of `bedrock-agentcore`.

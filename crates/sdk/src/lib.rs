@@ -1,0 +1,1 @@
+//! Write agents that answer at once and keep working.
