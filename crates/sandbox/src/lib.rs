@@ -2,6 +2,11 @@
 //!
 //! A [`SandboxKind`] starts sandboxes and finds those that outlived the host again; a [`Sandbox`]
 //! is one of them. The host knows nothing else of how agents run.
+//!
+//! | kind | what it is |
+//! |---|---|
+//! | [`InMemoryKind`] | closures of a test |
+//!
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,6 +19,11 @@ use std::time::Duration;
 
 use agentcore_protocol::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+mod log;
+mod memory;
+
+pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
 
 /// A future behind a pointer, as object-safe traits return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
