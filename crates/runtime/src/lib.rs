@@ -1,1 +1,23 @@
-//! The host: sessions that live while busy.
+//! The host: sessions that live while busy, their store, and the HTTP API.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use agentcore_protocol::SystemClock;
+//! use agentcore_runtime::{AgentDefinition, Host, HostOptions};
+//!
+//! # async fn run(kind: Arc<dyn agentcore_sandbox::SandboxKind>) -> Result<(), agentcore_runtime::HostError> {
+//! let mut options = HostOptions::new("/var/lib/agentcore");
+//! options.agents.push(AgentDefinition::new("writer", "/srv/writer/bin/serve", "/srv/writer"));
+//! let host = Host::start(options, kind, Arc::new(SystemClock)).await?;
+//! println!("http://{}", host.local_addr());
+//! host.serve_until(std::future::pending()).await
+//! # }
+//! ```
+
+mod agent;
+mod host;
+mod options;
+
+pub use agent::{AgentDefinition, InvalidAgent};
+pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord};
+pub use options::{DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};

@@ -1,0 +1,123 @@
+//! What an agent is to the host: a program, and how to run it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use agentcore_protocol::LifecycleLimits;
+use agentcore_sandbox::ResourceLimits;
+use serde::{Deserialize, Serialize};
+
+/// An agent that the host serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentDefinition {
+    /// Its name: a letter, then up to 47 letters, digits and underscores.
+    pub name: String,
+    /// The program that serves it, an absolute path.
+    pub program: PathBuf,
+    /// The program's arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// The folder with its code.
+    pub code: PathBuf,
+    /// Its whole environment, but for what the sandbox declares (HOME, TMPDIR, PORT and the like).
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// How long its sessions may be idle, and live.
+    #[serde(default)]
+    pub lifecycle: LifecycleLimits,
+    /// What one session may use.
+    #[serde(default, with = "ResourceLimitsForm")]
+    pub limits: ResourceLimits,
+}
+
+/// Why a definition is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAgent {
+    /// The name is not one.
+    #[error(
+        "{0:?} is no agent name: begin with a letter, go on with letters, digits and underscores, 48 at most"
+    )]
+    Name(String),
+    /// The program is not an absolute path.
+    #[error("the program of agent {agent} must be an absolute path, not {program}")]
+    RelativeProgram {
+        /// The agent.
+        agent: String,
+        /// What was given.
+        program: PathBuf,
+    },
+}
+
+impl AgentDefinition {
+    /// The agent `name`: `program`, without arguments, on the code in `code`, with the default
+    /// limits.
+    pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, code: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            args: Vec::new(),
+            code: code.into(),
+            env: BTreeMap::new(),
+            lifecycle: LifecycleLimits::default(),
+            limits: ResourceLimits::default(),
+        }
+    }
+
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The name is not one, or the program is no absolute path.
+    pub fn validate(&self) -> Result<(), InvalidAgent> {
+        if !is_agent_name(&self.name) {
+            return Err(InvalidAgent::Name(self.name.clone()));
+        }
+        if !self.program.is_absolute() {
+            return Err(InvalidAgent::RelativeProgram {
+                agent: self.name.clone(),
+                program: self.program.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn is_agent_name(name: &str) -> bool {
+    name.len() <= 48
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// How [`ResourceLimits`] are written; the sandbox crate itself knows no serialisation.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ResourceLimits", deny_unknown_fields)]
+struct ResourceLimitsForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    processes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cpus: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_awss_api_takes() {
+        let named = |name: &str| AgentDefinition::new(name, "/bin/true", "/").validate();
+        assert_eq!(named("agents_writer_main"), Ok(()));
+        for bad in ["", "1a", "_a", "a-b", "a b", "ä", &"a".repeat(49)] {
+            assert_eq!(named(bad), Err(InvalidAgent::Name(bad.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_relative_program_is_refused() {
+        let error = AgentDefinition::new("a", "python3", "/").validate().unwrap_err();
+        assert_eq!(error.to_string(), "the program of agent a must be an absolute path, not python3");
+    }
+}

@@ -1,0 +1,208 @@
+//! What a host is told when it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::AgentDefinition;
+
+/// Where a host listens unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Everything a host is told when it starts. Unknown fields are refused; printed as JSON it is the
+/// effective configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostOptions {
+    /// The folder that holds the store, the lock and the incarnations' folders. Made if need be.
+    pub state: PathBuf,
+    /// The address to serve; a loopback one. Port 0 takes any free port.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Agents to serve, beside those that the store remembers.
+    #[serde(default)]
+    pub agents: Vec<AgentDefinition>,
+    /// The agent behind the paths at the root. `None`: the only one there is.
+    #[serde(default)]
+    pub default_agent: Option<String>,
+    /// What becomes of running sessions when the host shuts down.
+    #[serde(default)]
+    pub on_shutdown: OnShutdown,
+    /// Limits on what callers may use.
+    #[serde(default)]
+    pub limits: HostLimits,
+    /// How long the host waits for what.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// How much of the past is kept.
+    #[serde(default)]
+    pub retention: Retention,
+}
+
+impl HostOptions {
+    /// Options with every default, for a host whose state is in the folder `state`.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self {
+            state: state.into(),
+            listen: DEFAULT_LISTEN,
+            agents: Vec::new(),
+            default_agent: None,
+            on_shutdown: OnShutdown::default(),
+            limits: HostLimits::default(),
+            timeouts: Timeouts::default(),
+            retention: Retention::default(),
+        }
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    DEFAULT_LISTEN
+}
+
+/// What becomes of running sessions when the host shuts down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnShutdown {
+    /// They go on, and the next host adopts them.
+    #[default]
+    Leave,
+    /// They are stopped, with the reason `HostShutdown`.
+    Stop,
+}
+
+/// Limits on what callers may use. Beyond them the answer is 429.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostLimits {
+    /// Sessions at once, over all agents.
+    pub sessions: usize,
+    /// New sessions per second; as many may begin in one burst.
+    pub new_sessions_per_second: u32,
+    /// Requests in flight per session.
+    pub requests_per_session: u32,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self { sessions: 2_000, new_sessions_per_second: 50, requests_per_session: 256 }
+    }
+}
+
+/// How long the host waits for what, each in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// From the start of a session to its first answer to `/ping`.
+    #[serde(with = "seconds")]
+    pub startup: Duration,
+    /// Between SIGTERM and SIGKILL.
+    #[serde(with = "seconds")]
+    pub stop_grace: Duration,
+    /// For an invocation to begin its answer.
+    #[serde(with = "seconds")]
+    pub answer: Duration,
+    /// For an invocation's answer to end, once begun.
+    #[serde(with = "seconds")]
+    pub stream: Duration,
+    /// For requests in flight to end when the host shuts down.
+    #[serde(with = "seconds")]
+    pub drain: Duration,
+    /// Between two pings of a session.
+    #[serde(with = "seconds")]
+    pub ping_interval: Duration,
+    /// For a session last seen idle to answer pings again.
+    #[serde(with = "seconds")]
+    pub unresponsive_idle: Duration,
+    /// For a session last seen busy to answer pings again.
+    #[serde(with = "seconds")]
+    pub unresponsive_busy: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            startup: Duration::from_secs(120),
+            stop_grace: Duration::from_secs(30),
+            answer: Duration::from_secs(15 * 60),
+            stream: Duration::from_secs(60 * 60),
+            drain: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(2),
+            unresponsive_idle: Duration::from_secs(30),
+            unresponsive_busy: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// How much of the past is kept. The oldest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Stopped incarnations per agent, with their logs.
+    pub stopped_per_agent: u32,
+    /// Timeline events per incarnation.
+    pub events_per_incarnation: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { stopped_per_agent: 200, events_per_incarnation: 1_000 }
+    }
+}
+
+/// Durations as people write them: seconds, fractions allowed.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|_| D::Error::custom(format!("{seconds} is no number of seconds")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_folder_alone_is_enough() {
+        let options: HostOptions = serde_json::from_str(r#"{"state":"/tmp/x"}"#).unwrap();
+        assert_eq!(options, HostOptions::new("/tmp/x"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_at_every_level() {
+        for text in [
+            r#"{"state":"/tmp/x","lisen":"127.0.0.1:1"}"#,
+            r#"{"state":"/tmp/x","limits":{"session":1}}"#,
+            r#"{"state":"/tmp/x","timeouts":{"start":1}}"#,
+            r#"{"state":"/tmp/x","agents":[{"name":"a","program":"/bin/a","code":"/","lifecycl":{}}]}"#,
+        ] {
+            let error = serde_json::from_str::<HostOptions>(text).unwrap_err();
+            assert!(error.to_string().contains("unknown field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let mut options = HostOptions::new("/tmp/x");
+        options.agents.push(AgentDefinition::new("writer", "/usr/bin/python3", "/srv/writer"));
+        options.timeouts.drain = Duration::from_millis(1_500);
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<HostOptions>(&json).unwrap(), options);
+    }
+
+    #[test]
+    fn a_negative_number_of_seconds_is_refused() {
+        let error = serde_json::from_str::<Timeouts>(r#"{"drain":-1}"#).unwrap_err();
+        assert!(error.to_string().contains("-1 is no number of seconds"), "{error}");
+    }
+}
