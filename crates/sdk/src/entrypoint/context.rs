@@ -1,0 +1,101 @@
+//! What an agent's code may know of a request.
+
+use std::sync::{Arc, OnceLock};
+
+use agentcore_protocol::headers;
+use agentcore_protocol::trace::TraceParent;
+use http::{HeaderMap, request};
+use uuid::Uuid;
+
+/// The request that a handler answers. Cheap to clone.
+#[derive(Clone)]
+pub struct RequestContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    request_id: String,
+    headers: HeaderMap,
+    visible: OnceLock<HeaderMap>,
+}
+
+impl RequestContext {
+    /// Takes the headers out of a request's head.
+    pub(crate) fn take(parts: &mut request::Parts) -> Self {
+        let headers = std::mem::take(&mut parts.headers);
+        let request_id = match text(&headers, headers::REQUEST_ID) {
+            Some(id) if !id.is_empty() => id.to_owned(),
+            // An id to tell log lines apart: it need not be unpredictable.
+            _ => uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes())
+                .into_uuid()
+                .hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer())
+                .to_owned(),
+        };
+        Self { inner: Arc::new(Inner { request_id, headers, visible: OnceLock::new() }) }
+    }
+
+    /// The session that the request belongs to, if it names one.
+    pub fn session_id(&self) -> Option<&str> {
+        self.header(headers::SESSION_ID)
+    }
+
+    /// The request's id: the caller's, or else a new one.
+    pub fn request_id(&self) -> &str {
+        &self.inner.request_id
+    }
+
+    /// The caller's word for whose request it is.
+    pub fn user_id(&self) -> Option<&str> {
+        self.header(headers::USER_ID)
+    }
+
+    /// The workload access token.
+    pub fn workload_access_token(&self) -> Option<&str> {
+        self.header(headers::WORKLOAD_ACCESS_TOKEN)
+            .or_else(|| self.header(headers::WORKLOAD_ACCESS_TOKEN_OLD))
+    }
+
+    /// Where OAuth 2 sends a user back to.
+    pub fn oauth2_callback_url(&self) -> Option<&str> {
+        self.header(headers::OAUTH2_CALLBACK_URL)
+    }
+
+    /// The trace that the request belongs to (W3C trace context).
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        TraceParent::parse(self.header(headers::TRACEPARENT)?)
+    }
+
+    /// The vendors' part of the trace context, as sent.
+    pub fn trace_state(&self) -> Option<&str> {
+        self.header(headers::TRACESTATE)
+    }
+
+    /// The headers that are meant for an agent's code: all but those of the connection, cookies and
+    /// AWS's own (contract, section 1).
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.visible.get_or_init(|| {
+            let visible = |name: &http::HeaderName| headers::is_visible_to_agent(name.as_str());
+            let headers = self.inner.headers.iter().filter(|(name, _)| visible(name));
+            headers.map(|(name, value)| (name.clone(), value.clone())).collect()
+        })
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        text(&self.inner.headers, name)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl std::fmt::Debug for RequestContext {
+    /// Headers hold credentials, so they are left out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("request_id", &self.request_id())
+            .field("session_id", &self.session_id())
+            .finish_non_exhaustive()
+    }
+}

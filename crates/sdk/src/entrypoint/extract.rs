@@ -1,0 +1,56 @@
+//! The arguments that a handler may take after its payload.
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::RequestContext;
+use super::blocking::BlockingPool;
+use crate::health::Health;
+use crate::tasks::Tasks;
+
+/// A request on its way to the handler: its payload, and what extractors are made from.
+pub struct Invocation {
+    pub(crate) payload: Bytes,
+    pub(crate) context: RequestContext,
+    pub(crate) cancellation: CancellationToken,
+    pub(crate) tasks: Tasks,
+    pub(crate) health: Health,
+    pub(crate) blocking: BlockingPool,
+}
+
+/// An argument of a handler, beside the payload:
+///
+/// | argument | what it is |
+/// |---|---|
+/// | [`RequestContext`] | session id, request id, headers, tokens |
+/// | [`Tasks`] | the app's tasks |
+/// | [`Health`] | the ping status: read it, force it |
+/// | [`CancellationToken`] | fires when the client goes away before it has its answer |
+pub trait FromInvocation: Send + 'static {
+    /// Makes the argument.
+    fn from_invocation(invocation: &Invocation) -> Self;
+}
+
+impl FromInvocation for RequestContext {
+    fn from_invocation(invocation: &Invocation) -> Self {
+        invocation.context.clone()
+    }
+}
+
+impl FromInvocation for Tasks {
+    fn from_invocation(invocation: &Invocation) -> Self {
+        invocation.tasks.clone()
+    }
+}
+
+impl FromInvocation for Health {
+    fn from_invocation(invocation: &Invocation) -> Self {
+        invocation.health.clone()
+    }
+}
+
+impl FromInvocation for CancellationToken {
+    fn from_invocation(invocation: &Invocation) -> Self {
+        invocation.cancellation.clone()
+    }
+}

@@ -1,0 +1,104 @@
+//! Serving: a socket, its connections, and a way to stop.
+
+mod signals;
+mod socket;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::signals::Signals;
+use self::socket::Accepted;
+pub use self::socket::Listener;
+pub(crate) use self::socket::{Place, bind};
+use crate::service::AppService;
+
+/// How long to wait when no connection can be accepted, as with too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `stop` resolves; then finishes what is under way, for at most `grace`.
+pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Future, grace: Duration) {
+    let connections = Connections::new(service);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(Accepted::Tcp(stream)) => connections.serve(stream),
+                Ok(Accepted::Unix(stream)) => connections.serve(stream),
+                Err(error) => {
+                    tracing::error!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            _ = &mut stop => break,
+        }
+    }
+    drop(listener);
+    connections.drain(grace).await;
+}
+
+struct Connections {
+    service: AppService,
+    http: http1::Builder,
+    open: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Connections {
+    fn new(service: AppService) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new());
+        Self { service, http, open: TaskTracker::new(), stopping: CancellationToken::new() }
+    }
+
+    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = self.service.clone();
+        let respond = service_fn(move |request| service.respond(request));
+        let connection = self.http.serve_connection(TokioIo::new(stream), respond).with_upgrades();
+        let stopping = self.stopping.clone();
+        self.open.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let served = tokio::select! {
+                served = connection.as_mut() => served,
+                () = stopping.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+
+    /// Tells tasks that the agent is about to stop, and waits for them, for handlers and for
+    /// connections.
+    async fn drain(self, grace: Duration) {
+        let shared = Arc::clone(self.service.shared());
+        tracing::info!(tasks.active = shared.tasks.active_count(), "stopping: waiting for what is under way");
+        shared.tasks.announce_shutdown();
+        self.stopping.cancel();
+        self.open.close();
+        shared.handlers.close();
+        let finished = async {
+            // Connections first: what they still bring may start handlers, and those tasks.
+            self.open.wait().await;
+            shared.handlers.wait().await;
+            shared.tasks.wait_idle().await;
+        };
+        if tokio::time::timeout(grace, finished).await.is_err() {
+            tracing::warn!(
+                tasks.active = shared.tasks.active_count(),
+                handlers.active = shared.handlers.len(),
+                "the grace period is over: what is still under way is left behind"
+            );
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The agent's HTTP service: three paths, and what each answers.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
+use agentcore_protocol::error::NO_ENTRYPOINT;
+use axum::extract::{FromRequestParts, WebSocketUpgrade};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{HeaderValue, Method, Request, StatusCode};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::debug;
+use crate::entrypoint::{
+    Answer, BlockingPool, ErasedHandler, Events, Invocation, RequestContext, read_body, to_text,
+};
+use crate::health::{Health, Judge};
+use crate::logs;
+use crate::outcome::Failure;
+use crate::respond::{self, Body, Response};
+use crate::tasks::{Tasks, panic_message};
+use crate::websocket::{self, ErasedWebSocketHandler};
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// An app as a [`tower::Service`](https://docs.rs/tower): call it in tests without a socket, or
+/// nest it in a server of your own. Cheap to clone.
+#[derive(Clone)]
+pub struct AppService {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) entrypoint: Option<ErasedHandler>,
+    pub(crate) websocket: Option<ErasedWebSocketHandler>,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) tasks: Tasks,
+    pub(crate) blocking: BlockingPool,
+    pub(crate) debug: bool,
+    pub(crate) max_payload: usize,
+    pub(crate) keep_alive: Duration,
+    /// Handlers under way. They run on when their client leaves; a server that stops waits for them.
+    pub(crate) handlers: TaskTracker,
+}
+
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+impl AppService {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Answers a request.
+    pub(crate) fn respond<B>(
+        &self,
+        request: Request<B>,
+    ) -> Either<Ready<Result<Response, Infallible>>, ResponseFuture>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let at_once = |response| Either::Left(ready(Ok(response)));
+        match (request.uri().path(), request.method()) {
+            (PING_PATH, &Method::GET | &Method::HEAD) => match self.shared.judge.report_now() {
+                Some(report) => at_once(respond::json(StatusCode::OK, &report)),
+                None => {
+                    let judge = Arc::clone(&self.shared.judge);
+                    Either::Right(Box::pin(async move {
+                        Ok(respond::json(StatusCode::OK, &judge.report().await))
+                    }))
+                }
+            },
+            (INVOCATIONS_PATH, &Method::POST) => {
+                let shared = Arc::clone(&self.shared);
+                Either::Right(Box::pin(async move { Ok(shared.invoke(request).await) }))
+            }
+            (WEBSOCKET_PATH, &Method::GET) => {
+                let shared = Arc::clone(&self.shared);
+                let parts = request.into_parts().0;
+                Either::Right(Box::pin(async move { Ok(shared.upgrade(parts).await) }))
+            }
+            (PING_PATH, _) => at_once(respond::method_not_allowed("GET, HEAD")),
+            (INVOCATIONS_PATH, _) => at_once(respond::method_not_allowed("POST")),
+            (WEBSOCKET_PATH, _) => at_once(respond::method_not_allowed("GET")),
+            _ => at_once(respond::text(StatusCode::NOT_FOUND, "Not Found")),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for AppService
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, ResponseFuture>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.respond(request)
+    }
+}
+
+impl Shared {
+    async fn invoke<B>(self: Arc<Self>, request: Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let context = RequestContext::take(&mut parts);
+        let span = logs::invocation_span(&context);
+        let payload = match read_body(body, self.max_payload).await.and_then(to_text) {
+            Ok(payload) => payload,
+            Err(error) => return refused(&error),
+        };
+        if self.debug
+            && let Some(action) = debug::requested_action(&payload)
+        {
+            let health = Health::new(Arc::clone(&self.judge));
+            return debug::perform(&action, &self.tasks, &health, &self.judge).await;
+        }
+        let Some(entrypoint) = &self.entrypoint else {
+            // Without an entrypoint, a body that is no JSON is still the caller's mistake first.
+            return respond::error(StatusCode::INTERNAL_SERVER_ERROR, NO_ENTRYPOINT);
+        };
+        let cancellation = CancellationToken::new();
+        let client_left = cancellation.clone().drop_guard();
+        let handled = entrypoint(self.invocation(payload, context, cancellation));
+        // A task of its own: the handler runs on when its client leaves, and sees the token fire;
+        // a panic ends nothing but itself.
+        let handled = self.handlers.spawn(self.tasks.scope(handled).instrument(span.clone())).await;
+        let _span = span.entered();
+        let answer = match handled {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                client_left.disarm();
+                return refused(&error);
+            }
+            Err(error) => {
+                let message = error.try_into_panic().map(|panic| panic_message(&*panic));
+                Answer::Failed(Failure::panic(message.unwrap_or_else(|_| "the server is stopping".into())))
+            }
+        };
+        if let Answer::Stream(items) = answer {
+            let events = Events::new(items, self.keep_alive, self.tasks.clone(), client_left);
+            return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
+        }
+        client_left.disarm();
+        match answer {
+            Answer::Json(json) => respond::json_bytes(StatusCode::OK, json),
+            Answer::Response(response) => *response,
+            Answer::Failed(failure) => failed(&failure),
+            Answer::Stream(_) => unreachable!("returned above"),
+        }
+    }
+
+    async fn upgrade(self: Arc<Self>, mut parts: http::request::Parts) -> Response {
+        let Some(handler) = self.websocket.clone() else {
+            return StatusCode::FORBIDDEN.into_response();
+        };
+        let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => upgrade,
+            Err(rejection) => return rejection.into_response(),
+        };
+        let context = RequestContext::take(&mut parts);
+        let span = logs::invocation_span(&context);
+        let cancellation = CancellationToken::new();
+        let client_left = cancellation.clone().drop_guard();
+        let invocation = self.invocation(Bytes::new(), context, cancellation);
+        let handlers = self.handlers.clone();
+        upgrade.max_message_size(self.max_payload).on_upgrade(move |socket| {
+            let served = async move {
+                websocket::serve(handler, socket, invocation).await;
+                drop(client_left);
+            };
+            handlers.track_future(served.instrument(span))
+        })
+    }
+
+    fn invocation(
+        &self,
+        payload: Bytes,
+        context: RequestContext,
+        cancellation: CancellationToken,
+    ) -> Invocation {
+        Invocation {
+            payload,
+            context,
+            cancellation,
+            tasks: self.tasks.clone(),
+            health: Health::new(Arc::clone(&self.judge)),
+            blocking: self.blocking.clone(),
+        }
+    }
+}
+
+fn refused(error: &crate::entrypoint::PayloadError) -> Response {
+    tracing::warn!(%error, "an invocation was refused");
+    respond::json(error.status(), &error.body())
+}
+
+fn failed(failure: &Failure) -> Response {
+    let status = failure.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.is_server_error() {
+        tracing::error!("error.type" = failure.kind, "error.message" = failure.message, "the handler failed");
+    }
+    respond::error(status, &failure.message)
+}

@@ -1,0 +1,278 @@
+//! The table of tasks, and what a change in it means for the agent's status.
+//!
+//! The lock is held for a few instructions at a time and never while an author's code runs.
+//! `/ping` does not take it at all: it reads what [`Judge`] was told.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use agentcore_protocol::debug::JobStatus;
+use agentcore_protocol::journal::{JournalLine, TaskChange};
+use agentcore_protocol::{Clock, TaskFailure, TaskId, TaskRecord, TaskStatus, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::finished::{Finished, FinishedLimits};
+use super::journal::Journal;
+use crate::health::Judge;
+
+/// One running task, as `get_async_task_info` and the debug action `job_status` list it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunningTask {
+    /// What its author called it.
+    pub name: String,
+    /// How long it has been running, in seconds.
+    pub duration: f64,
+    /// Which task.
+    pub task_id: TaskId,
+    /// What its author attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<RawValue>>,
+    /// What it last said of its progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Box<RawValue>>,
+}
+
+/// How a task ended.
+pub(super) enum End {
+    Completed(Option<Box<RawValue>>),
+    Failed(TaskFailure),
+    Cancelled,
+}
+
+pub(super) struct Registry {
+    table: Mutex<Table>,
+    journal: OnceLock<Journal>,
+    clock: Arc<dyn Clock>,
+    judge: Arc<Judge>,
+    idle: Notify,
+    runtime: OnceLock<Handle>,
+    /// Fires once the agent is about to stop.
+    pub(super) shutdown: CancellationToken,
+}
+
+struct Table {
+    running: HashMap<TaskId, Running>,
+    started: u64,
+    finished: Finished,
+}
+
+#[derive(Clone)]
+struct Running {
+    /// Tasks are listed in the order in which they began; timestamps may be equal.
+    order: u64,
+    name: Cow<'static, str>,
+    metadata: Option<Box<RawValue>>,
+    progress: Option<Box<RawValue>>,
+    started: Instant,
+    started_at: Timestamp,
+    cancel: CancellationToken,
+}
+
+impl Registry {
+    pub(super) fn new(clock: Arc<dyn Clock>, judge: Arc<Judge>, limits: FinishedLimits) -> Self {
+        Self {
+            table: Mutex::new(Table { running: HashMap::new(), started: 0, finished: Finished::new(limits) }),
+            journal: OnceLock::new(),
+            clock,
+            judge,
+            idle: Notify::new(),
+            runtime: OnceLock::new(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn set_journal(&self, journal: Journal) {
+        // Served twice, an app goes on with the journal that it has.
+        let _ = self.journal.set(journal);
+    }
+
+    /// Remembers the runtime that the app is served on.
+    pub(super) fn set_runtime(&self, runtime: Handle) {
+        let _ = self.runtime.set(runtime);
+    }
+
+    /// The runtime to spawn on: this thread's, else the one that the app is served on, so that
+    /// tasks can be spawned from an author's own threads.
+    ///
+    /// # Panics
+    /// There is neither, as with `tokio::spawn`.
+    pub(super) fn runtime(&self) -> Handle {
+        Handle::try_current()
+            .ok()
+            .or_else(|| self.runtime.get().cloned())
+            .expect("a task is spawned within a tokio runtime, or after the app began to serve")
+    }
+
+    pub(super) fn set_finished_limits(&self, limits: FinishedLimits) {
+        self.table().finished.set_limits(limits);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No invariant is broken halfway through a change, so a panic elsewhere spoils nothing.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to track a task. The token fires when someone cancels it.
+    pub(super) fn start(
+        &self,
+        name: Cow<'static, str>,
+        metadata: Option<Box<RawValue>>,
+    ) -> (TaskId, CancellationToken) {
+        let cancel = CancellationToken::new();
+        let started_at = self.clock.now();
+        let mut table = self.table();
+        let id = loop {
+            let id = TaskId::from_random(fastrand::u64(..));
+            if !table.running.contains_key(&id) && table.finished.get(id).is_none() {
+                break id;
+            }
+        };
+        self.record_change(id, started_at, || TaskChange::Started {
+            name: name.clone().into_owned(),
+            metadata: metadata.clone(),
+        });
+        table.started += 1;
+        let order = table.started;
+        let started = Instant::now();
+        let cancelled = cancel.clone();
+        table
+            .running
+            .insert(id, Running { order, name, metadata, progress: None, started, started_at, cancel });
+        self.judge.tasks_changed(table.running.len());
+        (id, cancelled)
+    }
+
+    /// Ends a task. The end is said in a closure, so that a task which is unknown costs nothing.
+    fn finish(&self, id: TaskId, end: impl FnOnce(&Running) -> End) -> bool {
+        let finished_at = self.clock.now();
+        let mut table = self.table();
+        let Some(task) = table.running.remove(&id) else {
+            drop(table);
+            tracing::warn!(task.id = %id, "no such task is running: it was completed before, or never started");
+            return false;
+        };
+        let end = end(&task);
+        self.record_change(id, finished_at, || match &end {
+            End::Completed(result) => TaskChange::Completed(result.clone()),
+            End::Failed(failure) => TaskChange::Failed(failure.clone()),
+            End::Cancelled => TaskChange::Cancelled,
+        });
+        let mut record = task.into_record(id);
+        record.finished_at = Some(finished_at);
+        match end {
+            End::Completed(result) => (record.status, record.result) = (TaskStatus::Completed, result),
+            End::Failed(failure) => (record.status, record.error) = (TaskStatus::Failed, Some(failure)),
+            End::Cancelled => record.status = TaskStatus::Cancelled,
+        }
+        table.finished.insert(record);
+        let left = table.running.len();
+        self.judge.tasks_changed(left);
+        drop(table);
+        if left == 0 {
+            self.idle.notify_waiters();
+        }
+        true
+    }
+
+    pub(super) fn end(&self, id: TaskId, end: End) -> bool {
+        self.finish(id, |_| end)
+    }
+
+    /// Ends a task that says it is done: completed, unless it was asked to end before that.
+    pub(super) fn complete(&self, id: TaskId, result: Option<Box<RawValue>>) -> bool {
+        self.finish(id, |task| match task.cancel.is_cancelled() {
+            true => End::Cancelled,
+            false => End::Completed(result),
+        })
+    }
+
+    pub(super) fn progress(&self, id: TaskId, progress: Box<RawValue>) -> bool {
+        let at = self.clock.now();
+        let mut table = self.table();
+        let Some(task) = table.running.get_mut(&id) else { return false };
+        self.record_change(id, at, || TaskChange::Progress(progress.clone()));
+        task.progress = Some(progress);
+        true
+    }
+
+    pub(super) fn cancel(&self, id: TaskId) -> bool {
+        let cancel = self.table().running.get(&id).map(|task| task.cancel.clone());
+        // Outside the lock: whoever waits for the token may be woken on this very thread.
+        cancel.inspect(CancellationToken::cancel).is_some()
+    }
+
+    pub(super) fn active_count(&self) -> usize {
+        self.table().running.len()
+    }
+
+    pub(super) fn running(&self) -> JobStatus<RunningTask> {
+        let table = self.table();
+        let mut tasks: Vec<_> = table.running.iter().collect();
+        tasks.sort_unstable_by_key(|(_, task)| task.order);
+        let running_jobs = tasks.into_iter().map(|(&task_id, task)| task.info(task_id)).collect();
+        JobStatus { active_count: table.running.len(), running_jobs }
+    }
+
+    pub(super) fn record(&self, id: TaskId) -> Option<TaskRecord> {
+        let table = self.table();
+        match table.running.get(&id) {
+            Some(task) => Some(task.clone().into_record(id)),
+            None => table.finished.get(id).map(|record| TaskRecord::clone(record)),
+        }
+    }
+
+    pub(super) fn finished(&self) -> Vec<TaskRecord> {
+        self.table().finished.oldest_first().map(|record| TaskRecord::clone(record)).collect()
+    }
+
+    /// Resolves once no task is running.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.active_count() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Called with the table locked, so that the journal has the changes in their order.
+    fn record_change(&self, task_id: TaskId, at: Timestamp, change: impl FnOnce() -> TaskChange) {
+        if let Some(journal) = self.journal.get() {
+            journal.append(&JournalLine { at, task_id, change: change() });
+        }
+    }
+}
+
+impl Running {
+    fn info(&self, task_id: TaskId) -> RunningTask {
+        RunningTask {
+            name: self.name.clone().into_owned(),
+            duration: self.started.elapsed().as_secs_f64(),
+            task_id,
+            metadata: self.metadata.clone(),
+            progress: self.progress.clone(),
+        }
+    }
+
+    fn into_record(self, task_id: TaskId) -> TaskRecord {
+        TaskRecord {
+            task_id,
+            name: self.name.into_owned(),
+            status: TaskStatus::Running,
+            metadata: self.metadata,
+            progress: self.progress,
+            result: None,
+            error: None,
+            started_at: self.started_at,
+            finished_at: None,
+            duration: self.started.elapsed().as_secs_f64(),
+        }
+    }
+}
