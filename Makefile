@@ -1,0 +1,60 @@
+# Everything that people do with this project, one target each. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+AGENTCORE := $(abspath $(TARGET))/release/agentcore
+DOCUMENT_AGENT := $(abspath $(TARGET))/release/document-agent
+# Where `make run` keeps its configuration and its state: a folder of its own, so that nothing in
+# the checkout changes.
+RUN := $(TARGET)/run
+
+# The official SDK and what tests need beside it, in a virtual environment of our own.
+VENV := $(TARGET)/venv
+VENV_READY := $(VENV)/.ready
+BENCH_VENV := $(TARGET)/bench-venv
+BENCH_VENV_READY := $(BENCH_VENV)/.ready
+
+.PHONY: help run test test-long bench fmt lint docs
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+run: ## Build the document agent, launch it on the host at port 8080, and print what to try
+	cargo build --release -p agentcore -p document-agent
+	mkdir -p $(RUN)
+	cd $(RUN) && $(AGENTCORE) configure -e $(DOCUMENT_AGENT) -n document_agent -ni
+	cd $(RUN) && exec $(AGENTCORE) launch -l
+
+test: lint docs $(VENV_READY) ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
+	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets --quiet
+	cargo test --workspace --doc --quiet
+
+test-long: $(VENV_READY) ## The tests that take minutes: kill rounds and long property tests
+	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets -- --ignored
+
+bench: $(BENCH_VENV_READY) ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
+	cargo build --profile dist -p agentcore-bench
+	$(TARGET)/dist/agentcore-bench sdk --python $(abspath $(BENCH_VENV))/bin/python
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Check the format, and clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+docs: ## Build the documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+$(VENV_READY): tests/python/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(BENCH_VENV_READY): benches/requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
