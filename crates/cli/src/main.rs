@@ -1,3 +1,33 @@
 //! The `agentcore` command.
 
-fn main() {}
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod context;
+mod failure;
+mod output;
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // The init of a sandbox comes before everything else: it is small, and has no threads.
+    if env::args_os().nth(1).is_some_and(|argument| argument == commands::INIT_COMMAND) {
+        return agentcore_sandbox::init::run(env::args_os().skip(2));
+    }
+    let cli = cli::Cli::parse_from(cli::spell_out(env::args_os()));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            failure::report(&error.into());
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(commands::run(cli)).unwrap_or_else(|error| {
+        failure::report(&error);
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,46 @@
+//! What can go wrong between this program and a host.
+
+use http::StatusCode;
+
+/// Why a host did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("{text:?} is no address of a host: {reason}")]
+    Endpoint { text: String, reason: String },
+    #[error("no host answers at {endpoint}")]
+    NotRunning { endpoint: String },
+    #[error("the connection to the host at {endpoint} failed: {reason}")]
+    Connection { endpoint: String, reason: String },
+    #[error("{message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("what answers at {endpoint} is no agentcore host ({reason})")]
+    NoHost { endpoint: String, reason: String },
+}
+
+impl ClientError {
+    /// Whether nothing listens where a host should be.
+    pub(crate) fn is_not_running(&self) -> bool {
+        matches!(self, Self::NotRunning { .. })
+    }
+
+    /// Whether the host knows no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Endpoint { .. } => "write it like http://127.0.0.1:8080".to_owned(),
+            Self::NotRunning { .. } => {
+                "start it with `agentcore launch -l` in the project's folder, or name it with --endpoint"
+                    .to_owned()
+            }
+            Self::NoHost { .. } => {
+                "something else has the port: see `agentcore doctor`, or name the host with --endpoint"
+                    .to_owned()
+            }
+            Self::Connection { .. } | Self::Refused { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! A client of the host's HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use super::endpoint::Endpoint;
+use super::error::ClientError;
+use super::model::ErrorBody;
+
+/// Where the host's own API begins.
+const OWN_API: &str = "/_agentcore/v1";
+/// How long a connection may take: the host is on this machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Everything but what RFC 3986 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Query parameters; those without a value are left out.
+pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
+
+/// Talks to one host.
+#[derive(Debug, Clone)]
+pub(crate) struct HostClient {
+    endpoint: Endpoint,
+    http: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl HostClient {
+    /// A client of the host at `endpoint`.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// Whom it talks to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The URL of a path with a query.
+    pub(crate) fn url(&self, path: &str, query: Query<'_>) -> String {
+        let mut url = format!("{}{path}", self.endpoint.as_str());
+        let present = query.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+        for (at, (name, value)) in present.enumerate() {
+            let separator = if at == 0 { '?' } else { '&' };
+            url.push_str(&format!("{separator}{name}={}", escape(value)));
+        }
+        url
+    }
+
+    /// Sends a request and returns the answer as soon as its head is there, whatever its status.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        self.http.request(request).await.map_err(|error| {
+            let endpoint = self.endpoint.as_str().to_owned();
+            if error.is_connect() {
+                ClientError::NotRunning { endpoint }
+            } else {
+                ClientError::Connection { endpoint, reason: innermost(&error) }
+            }
+        })
+    }
+
+    /// Reads from the host's own API; `path` begins behind the version.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<T, ClientError> {
+        let body = self.own(Method::GET, path, query).await?;
+        self.decode(&self.collect(body).await?)
+    }
+
+    /// Makes the host do something; `path` begins behind the version.
+    pub(crate) async fn act(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<Bytes, ClientError> {
+        let body = self.own(method, path, query).await?;
+        self.collect(body).await
+    }
+
+    /// Opens a stream of the host's own API.
+    pub(crate) async fn own(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<Incoming, ClientError> {
+        let url = self.url(&format!("{OWN_API}{path}"), query);
+        let request = Request::builder().method(method).uri(url).body(Full::default());
+        let request = request.map_err(|error| self.connection_error(error.to_string()))?;
+        let response = self.send(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = self.collect(response.into_body()).await?;
+        Err(self.refusal(status, &body))
+    }
+
+    async fn collect(&self, body: Incoming) -> Result<Bytes, ClientError> {
+        let collected = body.collect().await.map_err(|error| self.connection_error(innermost(&error)))?;
+        Ok(collected.to_bytes())
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| ClientError::NoHost {
+            endpoint: self.endpoint.as_str().to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(ErrorBody { error, details }) => {
+                let details = details.map(|details| format!("\n{details}")).unwrap_or_default();
+                ClientError::Refused { status, message: format!("{error}{details}") }
+            }
+            // A host's own errors are JSON: this is another program.
+            Err(_) => ClientError::NoHost {
+                endpoint: self.endpoint.as_str().to_owned(),
+                reason: format!("it said {status}"),
+            },
+        }
+    }
+
+    fn connection_error(&self, reason: String) -> ClientError {
+        ClientError::Connection { endpoint: self.endpoint.as_str().to_owned(), reason }
+    }
+}
+
+/// Escapes a text for use as a segment of a path or a value of a query.
+pub(crate) fn escape(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+/// What is at the bottom of an error: the layers above it say nothing to people.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Whether an answer is a stream of server-sent events.
+pub(crate) fn is_event_stream<B>(response: &Response<B>) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().starts_with("text/event-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_escaped_and_empty_ones_left_out() {
+        let client = HostClient::new(Endpoint::local(1));
+        let url = client.url("/x", &[("a", None), ("b", Some("1 &/ü")), ("c", Some("d"))]);
+        assert_eq!(url, "http://127.0.0.1:1/x?b=1%20%26%2F%C3%BC&c=d");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_there_is_told_from_one_that_refuses() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        drop(taken);
+        let client = HostClient::new(Endpoint::local(port));
+        let error = client.get::<serde_json::Value>("/host", &[]).await.unwrap_err();
+        assert!(error.is_not_running() && error.hint().unwrap().contains("agentcore launch -l"));
+
+        let error = client.refusal(StatusCode::NOT_FOUND, br#"{"error":"unknown","details":"why"}"#);
+        assert!(error.is_not_found());
+        assert_eq!(error.to_string(), "unknown\nwhy");
+        assert!(matches!(client.refusal(StatusCode::NOT_FOUND, b"<html>"), ClientError::NoHost { .. }));
+    }
+}

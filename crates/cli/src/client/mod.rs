@@ -1,0 +1,11 @@
+//! Talking to a host.
+
+mod endpoint;
+mod error;
+mod host;
+pub(crate) mod model;
+pub(crate) mod sse;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use error::ClientError;
+pub(crate) use host::{HostClient, escape, is_event_stream};

@@ -1,0 +1,274 @@
+//! The checks themselves. Each looks at one thing.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agentcore_protocol::agent::DEFAULT_PORT;
+use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{AccessFlags, access};
+use tokio::process::Command;
+
+use super::Check;
+use crate::client::model::HostInfo;
+use crate::config::launchable::Launchable;
+use crate::config::project::{Project, ProjectError};
+use crate::config::state;
+use crate::context::Context;
+
+/// What a sandbox's init needs of the kernel: pidfds that can be polled.
+const OLDEST_KERNEL: (u32, u32) = (5, 4);
+/// Descriptors under which a host with many sessions runs dry: it needs some four per session.
+const FEW_DESCRIPTORS: u64 = 4_096;
+/// What a session's socket adds to the path of the state folder, and how long a path may be.
+const SOCKET_SUFFIX: &str = "/i/0123456789abcdef/agent.sock";
+const LONGEST_SOCKET_PATH: usize = 107;
+/// How long an interpreter may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes every check, in an order from the ground up.
+pub(super) async fn all(context: &Context) -> Vec<Check> {
+    let project = context.project();
+    let state = match &project {
+        Ok(project) => Some(state::of_project(project.folder())),
+        Err(_) => state::of_server(),
+    };
+    let mut checks = vec![
+        kernel(Path::new("/proc/sys/kernel/osrelease")),
+        cgroups(Path::new("/sys/fs/cgroup")),
+        descriptors(),
+        state_folder(state.as_deref()),
+        port(context).await,
+    ];
+    match &project {
+        Ok(project) => checks.extend(agents(project).await),
+        Err(error) => checks.push(no_project(error)),
+    }
+    checks
+}
+
+fn kernel(release: &Path) -> Check {
+    let text = fs::read_to_string(release).unwrap_or_default();
+    let text = text.trim();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= OLDEST_KERNEL => {
+            Check::ok("kernel", format!("Linux {text}"))
+        }
+        (Some(_), Some(_)) => {
+            Check::fail("kernel", format!("Linux {text}"), "use Linux 5.4 or newer: sessions need pidfds")
+        }
+        _ => Check::fail(
+            "kernel",
+            "this is no Linux",
+            "hosts run on Linux; in a virtual machine or container they do",
+        ),
+    }
+}
+
+/// Limits on memory and processors need a group that this user may divide, in either layout.
+fn cgroups(root: &Path) -> Check {
+    const NAME: &str = "cgroups";
+    let writable = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    let unified = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+    if unified.contains("memory") && writable(&root.join("cgroup.subtree_control")) {
+        return Check::ok(NAME, "version 2, writable: limits on memory, processes and CPU are kept");
+    }
+    let kept: Vec<&str> =
+        ["memory", "pids", "cpu"].into_iter().filter(|controller| writable(&root.join(controller))).collect();
+    match kept.as_slice() {
+        ["memory", "pids", "cpu"] => {
+            Check::ok(NAME, "version 1, writable: limits on memory, processes and CPU are kept")
+        }
+        [] => Check::note(
+            NAME,
+            "not writable: agents run, without limits on memory, processes and CPU",
+            "run the host as root, or in a group that is delegated to you (systemd: Delegate=yes)",
+        ),
+        some => Check::note(
+            NAME,
+            format!("only {} can be limited", some.join(", ")),
+            "run the host where memory, pids and cpu are all delegated to it",
+        ),
+    }
+}
+
+fn descriptors() -> Check {
+    const NAME: &str = "open files";
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((_, hard)) if hard >= FEW_DESCRIPTORS => {
+            Check::ok(NAME, format!("up to {hard}, enough for some {} sessions", hard / 4))
+        }
+        Ok((_, hard)) => Check::note(
+            NAME,
+            format!("up to {hard}: about {} sessions", hard / 4),
+            "raise the limit (`ulimit -Hn`, LimitNOFILE= in systemd)",
+        ),
+        Err(error) => Check::note(NAME, format!("the limit cannot be read: {error}"), "see `ulimit -Hn`"),
+    }
+}
+
+fn state_folder(state: Option<&Path>) -> Check {
+    const NAME: &str = "state folder";
+    let Some(state) = state else {
+        return Check::fail(NAME, "there is no home folder", "name one: `agentcore serve --state DIR`");
+    };
+    let shown = state.display().to_string();
+    let nearest = state.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    if state.as_os_str().len() + SOCKET_SUFFIX.len() > LONGEST_SOCKET_PATH {
+        let most = LONGEST_SOCKET_PATH - SOCKET_SUFFIX.len();
+        return Check::fail(
+            NAME,
+            format!("{shown} is too long for sockets"),
+            format!("use a path of at most {most} bytes"),
+        );
+    }
+    if access(nearest, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+        let to_do = format!(
+            "make {} writable, or name another folder: `agentcore serve --state DIR`",
+            nearest.display()
+        );
+        return Check::fail(NAME, format!("{shown} cannot be written"), to_do);
+    }
+    Check::ok(NAME, shown)
+}
+
+/// Whether the host's port is free, or a host has it already.
+async fn port(context: &Context) -> Check {
+    let client = context.host();
+    let endpoint = client.endpoint().as_str();
+    match client.get::<HostInfo>("/host", &[]).await {
+        Ok(host) => Check::ok("host", format!("runs at {endpoint} (process {})", host.pid)),
+        Err(error) if error.is_not_running() => {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, DEFAULT_PORT)) {
+                Ok(_) => Check::ok("port", format!("{DEFAULT_PORT} is free; no host runs")),
+                Err(error) => taken(&error.to_string()),
+            }
+        }
+        Err(error) => taken(&error.to_string()),
+    }
+}
+
+fn taken(why: &str) -> Check {
+    let to_do = "stop what has the port, or use another: `agentcore launch -l --port 8081`";
+    Check::fail("port", format!("{DEFAULT_PORT} is not free: {why}"), to_do)
+}
+
+fn no_project(error: &ProjectError) -> Check {
+    const NAME: &str = "project";
+    let to_do = "`agentcore configure -e my_agent.py` in the agent's folder";
+    match error {
+        ProjectError::NotConfigured(_) => Check::note(NAME, error.to_string(), to_do),
+        _ => Check::fail(NAME, error.to_string(), "mend the file, or configure anew"),
+    }
+}
+
+/// Every agent of the project: whether it can be launched, and whether its interpreter can run it.
+async fn agents(project: &Project) -> Vec<Check> {
+    let mut checks = vec![Check::ok("project", project.path().display().to_string())];
+    let mut interpreters: Vec<PathBuf> = Vec::new();
+    for name in project.agent_names() {
+        let found =
+            project.agent(Some(&name)).map_err(|error| error.to_string()).and_then(|(name, entry)| {
+                let found = Launchable::of(project, &name, &entry, LifecycleConfiguration::default());
+                found.map_err(|error| error.to_string())
+            });
+        match found {
+            Ok(agent) => {
+                checks.push(Check::ok("agent", format!("{name} runs {}", agent.entrypoint.path.display())));
+                interpreters.extend(agent.interpreter);
+            }
+            Err(why) => {
+                let to_do = format!("`agentcore configure -n {name} -e FILE`");
+                checks.push(Check::fail("agent", why, to_do));
+            }
+        }
+    }
+    interpreters.sort();
+    interpreters.dedup();
+    for interpreter in interpreters {
+        checks.push(python(&interpreter).await);
+    }
+    checks
+}
+
+async fn python(interpreter: &Path) -> Check {
+    const NAME: &str = "python";
+    let shown = interpreter.display();
+    let script = "import sys; print(sys.version.split()[0]); import bedrock_agentcore";
+    let mut command = Command::new(interpreter);
+    command.args(["-c", script]).kill_on_drop(true);
+    match tokio::time::timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if output.status.success() {
+                return Check::ok(NAME, format!("{shown} ({version}, with bedrock_agentcore)"));
+            }
+            let to_do = format!("if an agent needs it: {shown} -m pip install bedrock-agentcore");
+            Check::note(NAME, format!("{shown} ({version}) has no package bedrock_agentcore"), to_do)
+        }
+        Ok(Err(error)) => Check::fail(
+            NAME,
+            format!("{shown} does not run: {error}"),
+            "install Python, or mend the environment",
+        ),
+        Err(_) => Check::fail(NAME, format!("{shown} does not answer"), "see what keeps it: run it by hand"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn an_old_kernel_is_told_from_a_new_one() {
+        for (release, verdict) in [
+            ("6.18.1-amd64\n", Verdict::Ok),
+            ("5.4.0", Verdict::Ok),
+            ("5.3.18", Verdict::Fail),
+            ("4.19", Verdict::Fail),
+            ("", Verdict::Fail),
+        ] {
+            assert_eq!(kernel(file(release).path()).verdict, verdict, "{release}");
+        }
+    }
+
+    #[test]
+    fn both_layouts_of_cgroups_are_known() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(cgroups(root.path()).verdict, Verdict::Note);
+        fs::create_dir(root.path().join("memory")).unwrap();
+        assert!(cgroups(root.path()).found.contains("only memory"));
+        for controller in ["pids", "cpu"] {
+            fs::create_dir(root.path().join(controller)).unwrap();
+        }
+        assert!(cgroups(root.path()).found.contains("version 1"));
+        fs::write(root.path().join("cgroup.controllers"), "cpu memory pids").unwrap();
+        fs::write(root.path().join("cgroup.subtree_control"), "").unwrap();
+        assert!(cgroups(root.path()).found.contains("version 2"));
+    }
+
+    #[test]
+    fn a_state_folder_that_is_too_deep_for_sockets_is_refused() {
+        let deep = Path::new("/tmp").join("x".repeat(90));
+        assert_eq!(state_folder(Some(&deep)).verdict, Verdict::Fail);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(state_folder(Some(&folder.path().join("not/there/yet"))).verdict, Verdict::Ok);
+        assert_eq!(state_folder(None).verdict, Verdict::Fail);
+    }
+
+    #[tokio::test]
+    async fn an_interpreter_that_does_not_run_is_named() {
+        let check = python(Path::new("/nonexistent/python")).await;
+        assert!(check.verdict == Verdict::Fail && check.found.contains("/nonexistent/python"));
+    }
+}

@@ -1,0 +1,120 @@
+//! `agentcore launch -l`: a host for the project at hand, until Ctrl-C.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use agentcore_protocol::agent::DEFAULT_PORT;
+use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use agentcore_runtime::{HostOptions, OnShutdown};
+
+use super::host::{self, Signals, variable};
+use crate::config::project::Project;
+use crate::config::state;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::time::span;
+use crate::output::{self, FAINT, GOOD, STRONG, styled};
+
+/// Run the project's agents on this machine, until Ctrl-C (also: deploy).
+///
+/// Each session gets an agent process of its own, which lives while it works and ends when it has
+/// been idle for the idle timeout. Ctrl-C stops all sessions; a second one leaves at once, and the
+/// next launch finds them again. State is kept in `.agentcore/`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run here. So far there is no other place
+    #[arg(short, long)]
+    local: bool,
+    /// Run only this agent [default: all, the default one at the root]
+    #[arg(short, long)]
+    agent: Option<String>,
+    /// A variable for the agents, beside those of this shell (also: -env)
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// End a session after so many idle seconds, from 1 [default: as configured, else 900]
+    #[arg(long, value_name = "SECONDS")]
+    idle_timeout: Option<u64>,
+    /// End a session after so many seconds in any case [default: as configured, else 28800]
+    #[arg(long, value_name = "SECONDS")]
+    max_lifetime: Option<u64>,
+    /// Port to serve on 127.0.0.1; 0 takes a free one
+    #[arg(short, long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+}
+
+/// Serves the project's agents until it is told to end.
+pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
+    if !args.local {
+        let message = "there is no cloud to deploy to from here: agents run on this machine";
+        let hint = "run them here with `agentcore launch -l`, or keep them running with `agentcore serve`";
+        return Err(Failure::new(message).hint(hint).into());
+    }
+    let project = context.project()?;
+    let signals = Signals::listen()?.and_hangup()?;
+    host::log_to_stderr("warn");
+    let overrides = LifecycleConfiguration {
+        idle_runtime_session_timeout: args.idle_timeout,
+        max_lifetime: args.max_lifetime,
+    };
+    let agents = host::launchables(&project, args.agent.as_deref(), overrides)?;
+    let definitions = host::definitions(agents, host::shell_environment(&args.env)).await?;
+
+    let state = state::of_project(project.folder());
+    keep_out_of_version_control(&state)?;
+    let mut options = HostOptions::new(state);
+    options.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    options.default_agent = definitions.first().map(|agent| agent.name.clone());
+    options.agents = definitions;
+    options.on_shutdown = OnShutdown::Stop;
+    let told = options.clone();
+
+    let host = host::start(options).await?;
+    greet(&project, &told, host.local_addr());
+    host.serve_until(host::asked_to_end(signals, "\nStopping the sessions (Ctrl-C again leaves at once)"))
+        .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A state folder ignores itself, so that no one commits a log.
+fn keep_out_of_version_control(state: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(state)?;
+    let file = state.join(".gitignore");
+    if !file.exists() {
+        fs::write(file, "*\n")?;
+    }
+    Ok(())
+}
+
+fn greet(project: &Project, options: &HostOptions, address: SocketAddr) {
+    let Some(agent) = options.agents.first() else { return };
+    let (idle, life) = (agent.lifecycle.idle_timeout(), agent.lifecycle.max_lifetime());
+    output::note(format_args!(
+        "{} {} at {}",
+        styled(GOOD, "Serving"),
+        styled(STRONG, &agent.name),
+        styled(STRONG, format_args!("http://localhost:{}", address.port()))
+    ));
+    let others: Vec<&str> = options.agents[1..].iter().map(|agent| agent.name.as_str()).collect();
+    if !others.is_empty() {
+        output::note(format_args!("  and {} (agentcore invoke -a NAME)", others.join(", ")));
+    }
+    let lives =
+        format!("  a session ends when idle for {}, and after {} in any case", span(idle), span(life));
+    output::note(styled(FAINT, lives));
+    output::note("Try in another terminal:");
+    let folder = project.folder();
+    if std::env::current_dir().is_ok_and(|here| here != folder) {
+        output::note(format_args!("  cd {}", folder.display()));
+    }
+    for command in [
+        "agentcore invoke '{\"prompt\": \"start processing\"}' -l".to_owned(),
+        format!("curl http://localhost:{}/ping", address.port()),
+        "agentcore sessions list".to_owned(),
+        "agentcore logs -f".to_owned(),
+    ] {
+        output::note(format_args!("  {command}"));
+    }
+    output::note(styled(FAINT, "Ctrl-C stops the sessions and leaves."));
+}

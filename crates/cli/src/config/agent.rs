@@ -1,0 +1,166 @@
+//! One agent of `.bedrock_agentcore.yaml`: what is read of it, and what `configure` sets.
+
+use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use serde::Deserialize;
+use yaml_serde::{Mapping, Value};
+
+use super::document::{Document, DocumentError};
+use super::entrypoint::EntrypointKind;
+use super::name::AgentName;
+
+/// What this program reads of an agent. Everything else in the file is left alone.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct AgentEntry {
+    /// What to run, relative to the project or absolute; may end in `:object`.
+    pub(crate) entrypoint: Option<String>,
+    /// The folder with the agent's code, relative to the project or absolute.
+    pub(crate) source_path: Option<String>,
+    aws: Option<Aws>,
+    bedrock_agentcore: Option<Deployment>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+struct Aws {
+    protocol_configuration: Option<ProtocolConfiguration>,
+    lifecycle_configuration: Option<Lifecycle>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+struct ProtocolConfiguration {
+    server_protocol: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+struct Lifecycle {
+    idle_runtime_session_timeout: Option<u64>,
+    max_lifetime: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+struct Deployment {
+    agent_arn: Option<String>,
+    agent_session_id: Option<String>,
+}
+
+impl AgentEntry {
+    /// The session that the last invocation used.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        self.bedrock_agentcore.as_ref()?.agent_session_id.as_deref()
+    }
+
+    /// Where AWS runs this agent, if it does.
+    pub(crate) fn arn(&self) -> Option<&str> {
+        self.bedrock_agentcore.as_ref()?.agent_arn.as_deref()
+    }
+
+    /// The protocol the agent speaks, in capitals.
+    pub(crate) fn protocol(&self) -> String {
+        let configured = self.aws.as_ref().and_then(|aws| aws.protocol_configuration.as_ref());
+        configured.and_then(|it| it.server_protocol.as_deref()).unwrap_or("HTTP").to_uppercase()
+    }
+
+    /// How long its sessions live, as configured.
+    pub(crate) fn lifecycle(&self) -> LifecycleConfiguration {
+        let configured = self.aws.as_ref().and_then(|aws| aws.lifecycle_configuration.as_ref());
+        LifecycleConfiguration {
+            idle_runtime_session_timeout: configured.and_then(|it| it.idle_runtime_session_timeout),
+            max_lifetime: configured.and_then(|it| it.max_lifetime),
+        }
+    }
+}
+
+/// What `configure` says of an agent; `None` leaves what the file says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AgentSettings {
+    pub(crate) entrypoint: String,
+    pub(crate) source_path: String,
+    pub(crate) kind: Option<EntrypointKind>,
+    pub(crate) lifecycle: LifecycleConfiguration,
+    pub(crate) protocol: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) execution_role: Option<String>,
+    pub(crate) deployment_type: Option<String>,
+    pub(crate) runtime_type: Option<String>,
+    pub(crate) disable_otel: bool,
+}
+
+impl AgentSettings {
+    /// Writes the settings into the document, and makes the agent the default one, as AWS's
+    /// toolkit does.
+    pub(crate) fn apply(&self, name: &AgentName, document: &mut Document) -> Result<(), DocumentError> {
+        if document.value(&["default_agent"]).is_none() {
+            document.set(&["default_agent"], Value::Null)?;
+        }
+        let agent = ["agents", name.as_str()];
+        if document.value(&agent).is_none_or(Value::is_null) {
+            document.set(&agent, self.new_entry(name))?;
+        }
+        document.set(&["default_agent"], name.as_str())?;
+        let mut set =
+            |keys: &[&str], value: Value| document.set(&[&agent[..], keys].concat(), value).map(drop);
+        set(&["entrypoint"], self.entrypoint.as_str().into())?;
+        set(&["source_path"], self.source_path.as_str().into())?;
+        let texts: [(&[&str], &Option<String>); 5] = [
+            (&["aws", "region"], &self.region),
+            (&["aws", "execution_role"], &self.execution_role),
+            (&["aws", "protocol_configuration", "server_protocol"], &self.protocol),
+            (&["deployment_type"], &self.deployment_type),
+            (&["runtime_type"], &self.runtime_type),
+        ];
+        for (keys, text) in texts {
+            if let Some(text) = text {
+                set(keys, text.as_str().into())?;
+            }
+        }
+        let lifecycle = ["aws", "lifecycle_configuration"];
+        for (key, seconds) in [
+            ("idle_runtime_session_timeout", self.lifecycle.idle_runtime_session_timeout),
+            ("max_lifetime", self.lifecycle.max_lifetime),
+        ] {
+            if let Some(seconds) = seconds {
+                set(&[&lifecycle[..], &[key]].concat(), seconds.into())?;
+            }
+        }
+        if self.disable_otel {
+            set(&["aws", "observability", "enabled"], false.into())?;
+        }
+        Ok(())
+    }
+
+    /// A fresh entry with the keys that AWS's toolkit looks for, in its order.
+    fn new_entry(&self, name: &AgentName) -> Mapping {
+        let python = self.kind == Some(EntrypointKind::Python);
+        let mut entry = Mapping::new();
+        let mut put = |key: &str, value: Value| drop(entry.insert(key.into(), value));
+        put("name", name.as_str().into());
+        if python {
+            put("language", "python".into());
+        }
+        put("entrypoint", self.entrypoint.as_str().into());
+        // AWS runs a program of any other kind from a container image.
+        put("deployment_type", if python { "direct_code_deploy" } else { "container" }.into());
+        put("runtime_type", Value::Null);
+        put("source_path", self.source_path.as_str().into());
+        put("aws", aws_section().into());
+        put("bedrock_agentcore", nulls(&["agent_id", "agent_arn", "agent_session_id"]).into());
+        entry
+    }
+}
+
+fn aws_section() -> Mapping {
+    let mut aws = nulls(&["execution_role", "account", "region"]);
+    let mut put = |key: &str, inner: Mapping| drop(aws.insert(key.into(), inner.into()));
+    put("network_configuration", one("network_mode", "PUBLIC".into()));
+    put("protocol_configuration", one("server_protocol", "HTTP".into()));
+    put("observability", one("enabled", true.into()));
+    put("lifecycle_configuration", nulls(&["idle_runtime_session_timeout", "max_lifetime"]));
+    aws
+}
+
+fn nulls(keys: &[&str]) -> Mapping {
+    keys.iter().map(|key| ((*key).into(), Value::Null)).collect()
+}
+
+fn one(key: &str, value: Value) -> Mapping {
+    Mapping::from_iter([(key.into(), value)])
+}

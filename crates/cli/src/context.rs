@@ -1,0 +1,143 @@
+//! What commands share: the project, the host, and the time.
+
+use std::path::{Path, PathBuf};
+
+use agentcore_protocol::{Clock, SystemClock, Timestamp};
+use anyhow::Context as _;
+
+use crate::cli::Global;
+use crate::client::{ClientError, Endpoint, HostClient};
+use crate::config::entrypoint::normalize;
+use crate::config::project::{Project, ProjectError};
+use crate::config::state;
+use crate::failure::Failure;
+
+/// Where a command runs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    folder: PathBuf,
+    exact: bool,
+    endpoint: Option<Endpoint>,
+}
+
+impl Context {
+    /// Takes the options of every command.
+    pub(crate) fn new(global: Global) -> anyhow::Result<Self> {
+        let here = std::env::current_dir().context("cannot tell the current folder")?;
+        let endpoint = global.endpoint.as_deref().map(Endpoint::parse).transpose()?;
+        let exact = global.project.is_some();
+        let folder = normalize(&here.join(global.project.unwrap_or_default()));
+        if !folder.is_dir() {
+            return Err(Failure::new(format!("there is no folder {}", folder.display())).into());
+        }
+        Ok(Self { folder, exact, endpoint })
+    }
+
+    /// The folder that the command is about.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The project: in the folder that `--project` names, else here or above.
+    pub(crate) fn project(&self) -> Result<Project, ProjectError> {
+        if !self.exact {
+            return Project::find(&self.folder);
+        }
+        let project = Project::open_or_new(&self.folder)?;
+        match project.path().exists() {
+            true => Ok(project),
+            false => Err(ProjectError::NotConfigured(self.folder.clone())),
+        }
+    }
+
+    /// The project, when there is one. A file that cannot be read is an error all the same.
+    pub(crate) fn project_if_any(&self) -> Result<Option<Project>, ProjectError> {
+        match self.project() {
+            Ok(project) => Ok(Some(project)),
+            Err(ProjectError::NotConfigured(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The host: the one that was named, else the one that runs for the project, else the one
+    /// that runs for this user, else whatever is at the default address.
+    pub(crate) fn host(&self) -> HostClient {
+        let project = self.project_if_any().ok().flatten();
+        let folder = project.as_ref().map_or(self.folder.as_path(), Project::folder);
+        let states = [Some(state::of_project(folder)), state::of_server()];
+        let endpoint = self
+            .endpoint
+            .clone()
+            .or_else(|| Endpoint::discover(states.iter().flatten().map(PathBuf::as_path)))
+            .unwrap_or_else(Endpoint::default_local);
+        HostClient::new(endpoint)
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// The agent and the session that a command is about: what was named, else what the project
+    /// remembers.
+    pub(crate) fn target(&self, agent: Option<&str>, session: Option<&str>) -> anyhow::Result<Target> {
+        let Some(project) = self.project_if_any()? else {
+            let remembered = false;
+            return Ok(Target {
+                agent: agent.map(str::to_owned),
+                session: session.map(str::to_owned),
+                remembered,
+            });
+        };
+        match project.agent(agent) {
+            Ok((name, entry)) => {
+                let remembered = session.is_none() && entry.session_id().is_some();
+                let session = session.or(entry.session_id()).map(str::to_owned);
+                Ok(Target { agent: Some(name), session, remembered })
+            }
+            // A host may serve agents that this project knows nothing of.
+            Err(
+                ProjectError::UnknownAgent { .. } | ProjectError::NoAgents(_) | ProjectError::NoDefault(_),
+            ) => {
+                let remembered = false;
+                Ok(Target {
+                    agent: agent.map(str::to_owned),
+                    session: session.map(str::to_owned),
+                    remembered,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An agent and a session, as far as they are known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The agent; `None` is the host's default one.
+    pub(crate) agent: Option<String>,
+    /// The session.
+    pub(crate) session: Option<String>,
+    /// Whether the session is the one that the project remembers.
+    pub(crate) remembered: bool,
+}
+
+impl Target {
+    /// The session, or what to do about there being none.
+    pub(crate) fn session(&self) -> Result<&str, Failure> {
+        self.session.as_deref().ok_or_else(|| {
+            Failure::new("there is no session yet").hint(
+                "begin one with `agentcore invoke`, or name one: `agentcore sessions list` has them all",
+            )
+        })
+    }
+}
+
+/// Adds to "unknown session" where the known ones are listed.
+pub(crate) fn explain_unknown(error: ClientError) -> anyhow::Error {
+    if error.is_not_found() {
+        let hint = "`agentcore sessions list --state all` has the sessions that the host knows";
+        return Failure::new(error.to_string()).hint(hint).into();
+    }
+    error.into()
+}
