@@ -6,17 +6,13 @@ use agentcore_protocol::agent::INVOCATIONS_PATH;
 use agentcore_protocol::{SessionId, headers};
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Request, header};
+use http_body_util::Full;
 
-use super::payload;
-use crate::client::model::ErrorBody;
-use crate::client::sse::EventReader;
-use crate::client::{Endpoint, HostClient, is_event_stream};
+use super::{answer, payload};
+use crate::client::{Endpoint, HostClient};
 use crate::config::project::Project;
 use crate::context::Context;
-use crate::failure::Failure;
 use crate::output::{self, progress::Waiting};
 
 /// Send a request to an agent, and print its answer.
@@ -73,7 +69,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let response = call.client.send(request).await?;
     drop(waiting);
     tell_session(&call, response.headers());
-    if response.status().is_success() { print(response).await } else { Err(refusal(response, &call).await) }
+    if response.status().is_success() {
+        answer::print(response).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(answer::refusal(response, call.agent.as_deref()).await.into())
 }
 
 /// Whom to call, and in which session.
@@ -141,87 +141,5 @@ fn tell_session(call: &Call, answer: &HeaderMap) {
     if is_new && call.continued {
         output::note("note: this session began anew with this call; what it knew before is gone");
         output::note(format_args!("      (why: agentcore sessions show {session})"));
-    }
-}
-
-/// Prints an answer as it comes. A stream that the agent broke off with an error fails.
-async fn print(response: Response<Incoming>) -> anyhow::Result<ExitCode> {
-    let is_stream = is_event_stream(&response);
-    let mut body = response.into_body();
-    let mut events = EventReader::default();
-    let mut last = None;
-    let mut ends_line = true;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.context("the answer was cut short")?;
-        let Some(bytes) = frame.data_ref() else { continue };
-        if is_stream {
-            for event in events.feed(bytes) {
-                output::bytes(format!("{event}\n").as_bytes())?;
-                last = Some(event);
-            }
-        } else {
-            output::bytes(bytes)?;
-            ends_line = bytes.last().map_or(ends_line, |byte| *byte == b'\n');
-        }
-    }
-    if let Some(event) = events.finish() {
-        output::bytes(format!("{event}\n").as_bytes())?;
-        last = Some(event);
-    }
-    if !ends_line {
-        output::line("")?;
-    }
-    match last.as_deref().and_then(stream_error) {
-        Some(error) => {
-            Err(Failure::new(format!("the agent failed in mid-stream: {error}")).hint(LOGS_HINT).into())
-        }
-        None => Ok(ExitCode::SUCCESS),
-    }
-}
-
-const LOGS_HINT: &str = "`agentcore logs` shows what the agent wrote";
-
-/// The error that ends a stream which failed (contract, section 1).
-fn stream_error(event: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(event).ok()?;
-    let is_error =
-        value["error_type"].is_string() && value["message"] == "An error occurred during streaming";
-    is_error.then(|| value["error"].as_str().map(str::to_owned)).flatten()
-}
-
-/// An answer that is no success: its message, and what to do.
-async fn refusal(response: Response<Incoming>, call: &Call) -> anyhow::Error {
-    let status = response.status();
-    let by_the_host = response.headers().get(headers::INVOCATION_ID).is_none();
-    let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&body).trim().to_owned();
-    let message = match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(ErrorBody { error, details: Some(details) }) => format!("{error}\n{details}"),
-        Ok(ErrorBody { error, details: None }) => error,
-        Err(_) if text.is_empty() => "(empty answer)".to_owned(),
-        Err(_) => text,
-    };
-    let failure = Failure::new(format!("{} ({})", message, status));
-    match (status.as_u16(), &call.agent) {
-        (404, Some(agent)) if by_the_host => failure
-            .hint(format!("does the host know {agent}? `agentcore launch -l` serves the project's agents"))
-            .into(),
-        (400 | 413 | 429, _) => failure.into(),
-        _ => failure.hint(LOGS_HINT).into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_last_word_of_a_broken_stream_is_an_error() {
-        let broken =
-            r#"{"error":"boom","error_type":"ValueError","message":"An error occurred during streaming"}"#;
-        assert_eq!(stream_error(broken).as_deref(), Some("boom"));
-        assert_eq!(stream_error(r#"{"error":"boom"}"#), None);
-        assert_eq!(stream_error("\"text\""), None);
-        assert_eq!(stream_error("no json"), None);
     }
 }

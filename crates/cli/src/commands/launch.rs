@@ -9,7 +9,9 @@ use agentcore_protocol::agent::DEFAULT_PORT;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{HostOptions, OnShutdown};
 
-use super::host::{self, Signals, variable};
+use super::environment::{self, variable};
+use super::host;
+use super::signals::{self, Signals};
 use crate::config::project::Project;
 use crate::config::state;
 use crate::context::Context;
@@ -52,14 +54,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         return Err(Failure::new(message).hint(hint).into());
     }
     let project = context.project()?;
-    let signals = Signals::listen()?.and_hangup()?;
+    let hold = Signals::listen()?.and_hangup()?;
     host::log_to_stderr("warn");
     let overrides = LifecycleConfiguration {
         idle_runtime_session_timeout: args.idle_timeout,
         max_lifetime: args.max_lifetime,
     };
     let agents = host::launchables(&project, args.agent.as_deref(), overrides)?;
-    let definitions = host::definitions(agents, host::shell_environment(&args.env)).await?;
+    let definitions = host::definitions(agents, environment::shell_environment(&args.env)).await?;
 
     let state = state::of_project(project.folder());
     keep_out_of_version_control(&state)?;
@@ -72,7 +74,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
 
     let host = host::start(options).await?;
     greet(&project, &told, host.local_addr());
-    host.serve_until(host::asked_to_end(signals, "\nStopping the sessions (Ctrl-C again leaves at once)"))
+    host.serve_until(signals::asked_to_end(hold, "\nStopping the sessions (Ctrl-C again leaves at once)"))
         .await?;
     Ok(ExitCode::SUCCESS)
 }

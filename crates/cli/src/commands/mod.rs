@@ -1,9 +1,11 @@
 //! The commands, a file for each.
 
+mod answer;
 pub(crate) mod config;
 pub(crate) mod configure;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
+mod environment;
 mod host;
 pub(crate) mod invoke;
 pub(crate) mod launch;
@@ -11,6 +13,7 @@ pub(crate) mod logs;
 mod payload;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+mod signals;
 pub(crate) mod status;
 pub(crate) mod stop_session;
 

@@ -11,7 +11,9 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use yaml_serde::{Mapping, Value};
 
-use super::host::{self, Signals, variable};
+use super::environment::{self, variable};
+use super::host;
+use super::signals::{self, Signals};
 use crate::config::state;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -53,7 +55,7 @@ enum Shutdown {
 
 /// Serves until it is told to end.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let signals = Signals::listen()?;
+    let hold = Signals::listen()?;
     host::log_to_stderr("info");
     let mut options = options(args)?;
     add_project(&mut options, args, context).await?;
@@ -67,7 +69,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let address = styled(STRONG, format_args!("http://{}", host.local_addr()));
     output::note(format_args!("{} at {address}", styled(GOOD, "Serving")));
     let message = if leaves { "Leaving; the sessions go on" } else { "Stopping the sessions" };
-    host.serve_until(host::asked_to_end(signals, message)).await?;
+    host.serve_until(signals::asked_to_end(hold, message)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,7 +115,7 @@ async fn add_project(options: &mut HostOptions, args: &Args, context: &Context) 
         return Ok(());
     };
     let agents = host::launchables(&project, None, LifecycleConfiguration::default())?;
-    let definitions = host::definitions(agents, host::plain_environment(&args.env)).await?;
+    let definitions = host::definitions(agents, environment::plain_environment(&args.env)).await?;
     if options.default_agent.is_none() {
         options.default_agent = definitions.first().map(|agent| agent.name.clone());
     }
