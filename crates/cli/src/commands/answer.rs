@@ -1,0 +1,107 @@
+//! What comes back from an invocation.
+
+use agentcore_protocol::headers;
+use anyhow::Context as _;
+use http::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::client::is_event_stream;
+use crate::client::model::ErrorBody;
+use crate::client::sse::EventReader;
+use crate::failure::Failure;
+use crate::output;
+
+/// Where to look when an agent failed.
+const LOGS_HINT: &str = "`agentcore logs` shows what the agent wrote";
+
+/// Prints an answer as it comes. A stream that the agent broke off with an error fails.
+pub(super) async fn print(response: Response<Incoming>) -> anyhow::Result<()> {
+    if is_event_stream(&response) { print_events(response).await } else { print_body(response).await }
+}
+
+/// One line per item of a stream.
+async fn print_events(response: Response<Incoming>) -> anyhow::Result<()> {
+    let mut body = response.into_body();
+    let mut reader = EventReader::default();
+    let mut last = None;
+    let mut print = |event: String| {
+        output::bytes(format!("{event}\n").as_bytes())?;
+        last = Some(event);
+        Ok::<_, anyhow::Error>(())
+    };
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context(CUT_SHORT)?.into_data() {
+            reader.feed(&bytes).into_iter().try_for_each(&mut print)?;
+        }
+    }
+    reader.finish().into_iter().try_for_each(&mut print)?;
+    match last.as_deref().and_then(stream_error) {
+        Some(error) => {
+            Err(Failure::new(format!("the agent failed in mid-stream: {error}")).hint(LOGS_HINT).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The bytes as they are, and an end of line for the terminal's sake.
+async fn print_body(response: Response<Incoming>) -> anyhow::Result<()> {
+    let mut body = response.into_body();
+    let mut ends_line = true;
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.context(CUT_SHORT)?.into_data() {
+            output::bytes(&bytes)?;
+            ends_line = bytes.last().map_or(ends_line, |byte| *byte == b'\n');
+        }
+    }
+    if !ends_line {
+        output::bytes(b"\n")?;
+    }
+    Ok(())
+}
+
+const CUT_SHORT: &str = "the answer was cut short";
+
+/// The error that ends a stream which failed (contract, section 1).
+fn stream_error(event: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(event).ok()?;
+    let is_error =
+        value["error_type"].is_string() && value["message"] == "An error occurred during streaming";
+    is_error.then(|| value["error"].as_str().map(str::to_owned)).flatten()
+}
+
+/// An answer that is no success: its message, and what to do.
+pub(super) async fn refusal(response: Response<Incoming>, agent: Option<&str>) -> Failure {
+    let status = response.status();
+    let by_the_host = response.headers().get(headers::INVOCATION_ID).is_none();
+    let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    let message = match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(ErrorBody { error, details: Some(details) }) => format!("{error}\n{details}"),
+        Ok(ErrorBody { error, details: None }) => error,
+        Err(_) if text.is_empty() => "(empty answer)".to_owned(),
+        Err(_) => text,
+    };
+    let failure = Failure::new(format!("{message} ({status})"));
+    match (status.as_u16(), agent) {
+        (404, Some(agent)) if by_the_host => failure
+            .hint(format!("does the host know {agent}? `agentcore launch -l` serves the project's agents")),
+        (400 | 413 | 429, _) => failure,
+        _ => failure.hint(LOGS_HINT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_word_of_a_broken_stream_is_an_error() {
+        let broken =
+            r#"{"error":"boom","error_type":"ValueError","message":"An error occurred during streaming"}"#;
+        assert_eq!(stream_error(broken).as_deref(), Some("boom"));
+        assert_eq!(stream_error(r#"{"error":"boom"}"#), None);
+        assert_eq!(stream_error("\"text\""), None);
+        assert_eq!(stream_error("no json"), None);
+    }
+}
