@@ -21,13 +21,13 @@ use tracing::Instrument;
 
 use crate::debug;
 use crate::entrypoint::{
-    Answer, BlockingPool, ErasedHandler, Events, Invocation, RequestContext, read_body, to_text,
+    Answer, Attended, BlockingPool, ErasedHandler, Events, Invocation, RequestContext, read_body, to_text,
 };
 use crate::health::{Health, Judge};
 use crate::logs;
 use crate::outcome::Failure;
 use crate::respond::{self, Body, Response};
-use crate::tasks::{Tasks, panic_message};
+use crate::tasks::Tasks;
 use crate::websocket::{self, ErasedWebSocketHandler};
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -143,20 +143,14 @@ impl Shared {
         };
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let handled = entrypoint(self.invocation(payload, context, cancellation));
-        // A task of its own: the handler runs on when its client leaves, and sees the token fire;
-        // a panic ends nothing but itself.
-        let handled = self.handlers.spawn(self.tasks.scope(handled).instrument(span.clone())).await;
+        let work = self.tasks.scope(entrypoint(self.invocation(payload, context, cancellation)));
+        let handled = Attended::new(work.instrument(span.clone()), &self.handlers).await;
         let _span = span.entered();
         let answer = match handled {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
+            Ok(answer) => answer,
+            Err(error) => {
                 client_left.disarm();
                 return refused(&error);
-            }
-            Err(error) => {
-                let message = error.try_into_panic().map(|panic| panic_message(&*panic));
-                Answer::Failed(Failure::panic(message.unwrap_or_else(|_| "the server is stopping".into())))
             }
         };
         if let Answer::Stream(items) = answer {

@@ -1,6 +1,7 @@
 //! From a request to a handler's arguments, and from what it returns to an answer.
 
 mod answer;
+mod attended;
 mod blocking;
 mod context;
 mod extract;
@@ -10,6 +11,7 @@ mod sse;
 
 pub(crate) use self::answer::Answer;
 pub use self::answer::IntoAnswer;
+pub(crate) use self::attended::Attended;
 pub(crate) use self::blocking::BlockingPool;
 pub use self::context::RequestContext;
 pub use self::extract::FromInvocation;

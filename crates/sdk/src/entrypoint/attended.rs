@@ -1,0 +1,62 @@
+//! A handler at work, with a client waiting for it.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio_util::task::TaskTracker;
+
+use super::answer::Answer;
+use super::handler::Handled;
+use crate::outcome::Failure;
+use crate::tasks::panic_message;
+
+type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
+
+/// Polls a handler in its connection's own task, which costs nothing, for as long as the client is
+/// there. When the client leaves, the connection drops this, and the handler is moved to a task of
+/// its own: it runs on, sees its cancellation token fire, and can finish what it began.
+///
+/// A panic ends the handler and nothing else.
+pub(crate) struct Attended {
+    work: Option<Work>,
+    handlers: TaskTracker,
+}
+
+impl Attended {
+    pub(crate) fn new(work: impl Future<Output = Handled> + Send + 'static, handlers: &TaskTracker) -> Self {
+        Self { work: Some(Box::pin(work)), handlers: handlers.clone() }
+    }
+}
+
+impl Future for Attended {
+    type Output = Handled;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Handled> {
+        let work = self.work.as_mut().expect("a handler is not polled after its end");
+        let handled = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(handled)) => handled,
+            Err(panic) => Ok(Answer::Failed(Failure::panic(panic_message(&*panic)))),
+        };
+        self.work = None;
+        Poll::Ready(handled)
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let (Some(work), Ok(runtime)) = (self.work.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let unattended = async {
+            if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+                let message = panic_message(&*panic);
+                tracing::error!("error.message" = message, "a handler panicked after its client had left");
+            }
+        };
+        runtime.spawn(self.handlers.track_future(unattended));
+    }
+}
