@@ -2,8 +2,11 @@
 
 mod signals;
 mod socket;
+#[cfg(unix)]
+mod standby;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ pub(crate) use self::signals::Signals;
 use self::socket::Accepted;
 pub use self::socket::Listener;
 pub(crate) use self::socket::{Place, bind};
+use crate::embed::Peer;
 use crate::service::AppService;
 
 /// How long to wait when no connection can be accepted, as with too many open files.
@@ -26,12 +30,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves connections until `stop` resolves; then finishes what is under way, for at most `grace`.
 pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Future, grace: Duration) {
     let connections = Connections::new(service);
+    connections.stand_by(&listener);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(Accepted::Tcp(stream)) => connections.serve(stream),
-                Ok(Accepted::Unix(stream)) => connections.serve(stream),
+                Ok(Accepted::Tcp(stream)) => {
+                    let peer = stream.peer_addr().ok();
+                    connections.serve(stream, peer);
+                }
+                Ok(Accepted::Unix(stream)) => connections.serve(stream, None),
                 Err(error) => {
                     tracing::error!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -58,9 +66,24 @@ impl Connections {
         Self { service, http, open: TaskTracker::new(), stopping: CancellationToken::new() }
     }
 
-    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Has `/ping` answered even while an author's code blocks the runtime.
+    fn stand_by(&self, listener: &Listener) {
+        #[cfg(unix)]
+        if let Err(error) = standby::start(listener, self.service.clone(), self.stopping.clone()) {
+            tracing::warn!(%error, "nobody stands by: /ping waits while handlers block the runtime");
+        }
+    }
+
+    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<SocketAddr>) {
         let service = self.service.clone();
-        let respond = service_fn(move |request| service.respond(request));
+        // Nobody but a front asks for the client's address.
+        let peer = peer.filter(|_| service.shared().front.is_some()).map(Peer);
+        let respond = service_fn(move |mut request: http::Request<_>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            service.respond(request)
+        });
         let connection = self.http.serve_connection(TokioIo::new(stream), respond).with_upgrades();
         let stopping = self.stopping.clone();
         self.open.spawn(async move {
