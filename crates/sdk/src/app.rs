@@ -13,6 +13,7 @@ use agentcore_protocol::{Clock, PingStatus, SystemClock, TaskId};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
+use crate::embed::Front;
 use crate::entrypoint::{BlockingHandler, BlockingPool, ErasedHandler, Handler};
 use crate::error::ServeError;
 use crate::health::{Health, Judge, PingHandler};
@@ -63,6 +64,7 @@ pub struct App {
     keep_alive: Duration,
     grace: Duration,
     journal: Option<PathBuf>,
+    front: Option<Arc<dyn Front>>,
 }
 
 impl Default for App {
@@ -94,6 +96,7 @@ impl App {
             keep_alive: KEEP_ALIVE,
             grace: GRACE,
             journal: std::env::var_os(env::JOURNAL_DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            front: None,
         }
     }
 
@@ -114,6 +117,18 @@ impl App {
         let handler = Arc::new(handler);
         self.entrypoint = Some(Arc::new(move |invocation| Arc::clone(&handler).call(invocation)));
         self
+    }
+
+    pub(crate) fn set_entrypoint(&mut self, handler: ErasedHandler) {
+        self.entrypoint = Some(handler);
+    }
+
+    pub(crate) fn set_front(&mut self, front: Arc<dyn Front>) {
+        self.front = Some(front);
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Answers WebSockets at `/ws`. Without such a handler they are refused with 403.
@@ -252,6 +267,7 @@ impl App {
             judge: self.judge,
             tasks: self.tasks,
             blocking: BlockingPool::new(self.blocking_threads),
+            front: self.front,
             debug: self.debug,
             max_payload: self.max_payload,
             keep_alive: self.keep_alive,

@@ -47,6 +47,8 @@
 
 mod app;
 mod debug;
+#[doc(hidden)]
+pub mod embed;
 mod entrypoint;
 mod error;
 mod health;

@@ -20,6 +20,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::debug;
+use crate::embed::Front;
 use crate::entrypoint::{
     Answer, Attended, BlockingPool, ErasedHandler, Events, Invocation, RequestContext, read_body, to_text,
 };
@@ -42,6 +43,8 @@ pub struct AppService {
 pub(crate) struct Shared {
     pub(crate) entrypoint: Option<ErasedHandler>,
     pub(crate) websocket: Option<ErasedWebSocketHandler>,
+    /// Takes requests before the service does.
+    pub(crate) front: Option<Arc<dyn Front>>,
     pub(crate) judge: Arc<Judge>,
     pub(crate) tasks: Tasks,
     pub(crate) blocking: BlockingPool,
@@ -73,6 +76,10 @@ impl AppService {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let at_once = |response| Either::Left(ready(Ok(response)));
+        if let Some(front) = self.front_for(&request) {
+            let answer = front.answer(request.map(Body::new));
+            return Either::Right(Box::pin(async move { Ok(answer.await) }));
+        }
         match (request.uri().path(), request.method()) {
             (PING_PATH, &Method::GET | &Method::HEAD) => match self.shared.judge.report_now() {
                 Some(report) => at_once(respond::json(StatusCode::OK, &report)),
@@ -97,6 +104,14 @@ impl AppService {
             (WEBSOCKET_PATH, _) => at_once(respond::method_not_allowed("GET")),
             _ => at_once(respond::text(StatusCode::NOT_FOUND, "Not Found")),
         }
+    }
+}
+
+impl AppService {
+    /// The front, if there is one and it answers this request.
+    fn front_for<B>(&self, request: &Request<B>) -> Option<&Arc<dyn Front>> {
+        let front = self.shared.front.as_ref().filter(|_| request.uri().path() != PING_PATH)?;
+        front.takes(request.method(), request.uri()).then_some(front)
     }
 }
 
@@ -143,7 +158,7 @@ impl Shared {
         };
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let work = self.tasks.scope(entrypoint(self.invocation(payload, context, cancellation)));
+        let work = self.tasks.scope(entrypoint(self.invocation(payload, context, parts, cancellation)));
         let handled = Attended::new(work.instrument(span.clone()), &self.handlers).await;
         let _span = span.entered();
         let answer = match handled {
@@ -178,7 +193,7 @@ impl Shared {
         let span = logs::invocation_span(&context);
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let invocation = self.invocation(Bytes::new(), context, cancellation);
+        let invocation = self.invocation(Bytes::new(), context, parts, cancellation);
         let handlers = self.handlers.clone();
         upgrade.max_message_size(self.max_payload).on_upgrade(move |socket| {
             let served = async move {
@@ -193,11 +208,13 @@ impl Shared {
         &self,
         payload: Bytes,
         context: RequestContext,
+        head: http::request::Parts,
         cancellation: CancellationToken,
     ) -> Invocation {
         Invocation {
             payload,
             context,
+            head,
             cancellation,
             tasks: self.tasks.clone(),
             health: Health::new(Arc::clone(&self.judge)),

@@ -81,6 +81,10 @@ impl RequestContext {
         })
     }
 
+    pub(crate) fn raw_headers(&self) -> &HeaderMap {
+        &self.inner.headers
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         text(&self.inner.headers, name)
     }

@@ -12,6 +12,8 @@ use crate::tasks::Tasks;
 pub struct Invocation {
     pub(crate) payload: Bytes,
     pub(crate) context: RequestContext,
+    /// The rest of the request's head: its headers are in the context.
+    pub(crate) head: http::request::Parts,
     pub(crate) cancellation: CancellationToken,
     pub(crate) tasks: Tasks,
     pub(crate) health: Health,

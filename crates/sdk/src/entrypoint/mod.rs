@@ -19,4 +19,4 @@ pub(crate) use self::extract::Invocation;
 pub(crate) use self::handler::ErasedHandler;
 pub use self::handler::{BlockingHandler, Handler};
 pub(crate) use self::payload::{PayloadError, read_body, to_text};
-pub(crate) use self::sse::Events;
+pub(crate) use self::sse::{Events, ItemStream};

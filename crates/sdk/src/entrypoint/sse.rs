@@ -26,6 +26,11 @@ type Item = Result<Bytes, Failure>;
 pub struct ItemStream(Pin<Box<dyn Stream<Item = Item> + Send>>);
 
 impl ItemStream {
+    /// A stream of items that are JSON already.
+    pub(crate) fn rendered(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Box::pin(stream.map(Ok)))
+    }
+
     pub(super) fn new<S, M>(stream: S) -> Self
     where
         S: Stream + Send + 'static,

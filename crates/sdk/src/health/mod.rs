@@ -26,6 +26,10 @@ impl Health {
         Self { judge }
     }
 
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
     /// The status as `/ping` would report it now. Asks the custom handler, if there is one.
     pub async fn get_current_ping_status(&self) -> PingStatus {
         self.judge.report().await.status

@@ -107,6 +107,11 @@ impl TaskGuard {
         self.settle(Settled::Failed(TaskFailure { kind: "Error".into(), message: error.to_string() }));
     }
 
+    /// Ends the task as failed, with a word for the kind of error, such as the name of its type.
+    pub fn fail_with(self, kind: impl Into<String>, message: impl Into<String>) {
+        self.settle(Settled::Failed(TaskFailure { kind: kind.into(), message: message.into() }));
+    }
+
     pub(super) fn settle(mut self, settled: Settled) {
         let registry = &self.task.tasks.registry;
         match settled {
