@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::ids::TaskId;
-use crate::task::TaskFailure;
+use crate::task::{TaskFailure, present};
 
 /// Name of the journal within the folder that the host names.
 pub const FILE_NAME: &str = "tasks.jsonl";
@@ -107,11 +107,11 @@ struct WireLine {
     event: Event,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     metadata: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     progress: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<TaskFailure>,
@@ -213,6 +213,19 @@ mod tests {
                 "\n",
             )
         );
+    }
+
+    #[test]
+    fn a_null_that_was_written_is_read_back_as_null_and_not_as_nothing() {
+        let bytes = encoded(&[
+            line(TaskChange::Progress(raw("null"))),
+            line(TaskChange::Completed(Some(raw("null")))),
+            line(TaskChange::Completed(None)),
+        ]);
+        let read: Vec<_> = read(&bytes).lines.into_iter().map(|line| line.unwrap().change).collect();
+        assert!(matches!(&read[0], TaskChange::Progress(progress) if progress.get() == "null"));
+        assert!(matches!(&read[1], TaskChange::Completed(Some(result)) if result.get() == "null"));
+        assert!(matches!(&read[2], TaskChange::Completed(None)));
     }
 
     #[test]
