@@ -6,11 +6,12 @@ use agentcore_protocol::{Clock, SystemClock, Timestamp};
 use anyhow::Context as _;
 
 use crate::cli::Global;
-use crate::client::{ClientError, Endpoint, HostClient};
+use crate::client::{Endpoint, HostClient};
 use crate::config::entrypoint::normalize;
 use crate::config::project::{Project, ProjectError};
 use crate::config::state;
 use crate::failure::Failure;
+use crate::target::Target;
 
 /// Where a command runs.
 #[derive(Debug)]
@@ -82,62 +83,15 @@ impl Context {
     /// remembers.
     pub(crate) fn target(&self, agent: Option<&str>, session: Option<&str>) -> anyhow::Result<Target> {
         let Some(project) = self.project_if_any()? else {
-            let remembered = false;
-            return Ok(Target {
-                agent: agent.map(str::to_owned),
-                session: session.map(str::to_owned),
-                remembered,
-            });
+            return Ok(Target::named(agent, session));
         };
         match project.agent(agent) {
-            Ok((name, entry)) => {
-                let remembered = session.is_none() && entry.session_id().is_some();
-                let session = session.or(entry.session_id()).map(str::to_owned);
-                Ok(Target { agent: Some(name), session, remembered })
-            }
+            Ok((name, entry)) => Ok(Target::remembered(&name, session, entry.session_id())),
             // A host may serve agents that this project knows nothing of.
             Err(
                 ProjectError::UnknownAgent { .. } | ProjectError::NoAgents(_) | ProjectError::NoDefault(_),
-            ) => {
-                let remembered = false;
-                Ok(Target {
-                    agent: agent.map(str::to_owned),
-                    session: session.map(str::to_owned),
-                    remembered,
-                })
-            }
+            ) => Ok(Target::named(agent, session)),
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// An agent and a session, as far as they are known.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// The agent; `None` is the host's default one.
-    pub(crate) agent: Option<String>,
-    /// The session.
-    pub(crate) session: Option<String>,
-    /// Whether the session is the one that the project remembers.
-    pub(crate) remembered: bool,
-}
-
-impl Target {
-    /// The session, or what to do about there being none.
-    pub(crate) fn session(&self) -> Result<&str, Failure> {
-        self.session.as_deref().ok_or_else(|| {
-            Failure::new("there is no session yet").hint(
-                "begin one with `agentcore invoke`, or name one: `agentcore sessions list` has them all",
-            )
-        })
-    }
-}
-
-/// Adds to "unknown session" where the known ones are listed.
-pub(crate) fn explain_unknown(error: ClientError) -> anyhow::Error {
-    if error.is_not_found() {
-        let hint = "`agentcore sessions list --state all` has the sessions that the host knows";
-        return Failure::new(error.to_string()).hint(hint).into();
-    }
-    error.into()
 }

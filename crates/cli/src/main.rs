@@ -7,6 +7,7 @@ mod config;
 mod context;
 mod failure;
 mod output;
+mod target;
 
 use std::env;
 use std::process::ExitCode;

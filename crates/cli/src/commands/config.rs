@@ -84,9 +84,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         agents,
     };
     if *json {
-        output::json(&effective)?
+        output::json(&effective)?;
     } else {
-        output::line(text(&effective))?
+        output::line(text(&effective))?;
     }
     Ok(ExitCode::SUCCESS)
 }

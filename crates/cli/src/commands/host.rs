@@ -8,7 +8,8 @@ use std::sync::Arc;
 use agentcore_protocol::SystemClock;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{AgentDefinition, Host, HostError, HostOptions};
-use agentcore_sandbox::{ProcessKind, python_command};
+use agentcore_sandbox::python::python_command;
+use agentcore_sandbox::{ProcessKind, ProcessOptions};
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
@@ -70,8 +71,9 @@ fn definition(agent: &Launchable, env: &BTreeMap<String, String>) -> Result<Agen
 pub(super) async fn start(options: HostOptions) -> anyhow::Result<Host> {
     let program = env::current_exe().context("cannot find this program")?;
     let init = vec![program.into_os_string(), OsString::from(INIT_COMMAND)];
-    let kind = Arc::new(ProcessKind::new(init));
-    Host::start(options, kind, Arc::new(SystemClock)).await.map_err(explain)
+    let clock = Arc::new(SystemClock);
+    let kind = ProcessKind::new(ProcessOptions::new(init), clock.clone()).context("/proc is not readable")?;
+    Host::start(options, Arc::new(kind), clock).await.map_err(explain)
 }
 
 fn explain(error: HostError) -> anyhow::Error {

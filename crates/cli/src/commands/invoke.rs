@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::Full;
+use uuid::Uuid;
 
 use super::{answer, payload};
 use crate::client::{Endpoint, HostClient};
@@ -29,7 +30,8 @@ pub(crate) struct Args {
     /// Name of the agent [default: the default one]
     #[arg(short, long)]
     agent: Option<String>,
-    /// Session to talk to, 33 to 256 characters [default: that of the last call, else a new one]
+    /// Session to talk to, 33 to 256 characters [default: that of the last call,
+    /// else the agent's default session]
     #[arg(short, long, value_name = "ID")]
     session_id: Option<SessionId>,
     /// Begin a new session
@@ -57,7 +59,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let body = payload::read(&args.payload)?;
     let mut headers = caller_headers(args)?;
-    let call = if args.dev { dev_call(args) } else { hosted_call(args, context)? };
+    let mut call = if args.dev { dev_call(args) } else { hosted_call(args, context)? };
     if let Some(session) = &call.session {
         headers.insert(headers::SESSION_ID, HeaderValue::from_str(session.as_str())?);
     }
@@ -68,7 +70,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let waiting = Waiting::for_what("waiting for the agent's answer");
     let response = call.client.send(request).await?;
     drop(waiting);
-    tell_session(&call, response.headers());
+    call.tell_session(response.headers());
     if response.status().is_success() {
         answer::print(response).await?;
         return Ok(ExitCode::SUCCESS);
@@ -79,39 +81,68 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
 /// Whom to call, and in which session.
 struct Call {
     client: HostClient,
+    /// The project that remembers the session.
+    project: Option<Project>,
     agent: Option<String>,
+    /// The session. Without one the host takes the agent's default session, which is the one that
+    /// `curl` talks to as well, and says which that is.
     session: Option<SessionId>,
-    /// The session is one that an earlier call began.
-    continued: bool,
+    /// The session was remembered from an earlier call.
+    continues: bool,
 }
 
 fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     let client = context.host();
-    let Some(mut project) = context.project_if_any()? else {
-        let (agent, session) = (args.agent.clone(), args.session_id.clone());
-        return Ok(Call { client, agent, session, continued: args.session_id.is_some() });
+    let Some(project) = context.project_if_any()? else {
+        let (agent, session) = (args.agent.clone(), args.session_id.clone().or_else(|| fresh(args)));
+        return Ok(Call { client, project: None, agent, session, continues: false });
     };
     let (agent, entry) = project.agent(args.agent.as_deref())?;
-    let remembered =
-        entry.session_id().filter(|_| !args.new_session).and_then(|id| id.parse::<SessionId>().ok());
-    let known = args.session_id.clone().or(remembered);
-    let continued = known.is_some();
-    let session = known.unwrap_or_else(|| uuid::Uuid::new_v4().into());
-    remember(&mut project, &agent, &session);
-    Ok(Call { client, agent: Some(agent), session: Some(session), continued })
-}
-
-/// Kept before the call, so that a call that is cut short can be asked about.
-fn remember(project: &mut Project, agent: &str, session: &SessionId) {
-    if let Err(error) = project.set_session(agent, Some(session)) {
-        output::note(format_args!("note: the session will not be remembered: {error}"));
-    }
+    let remembered = entry.session_id().and_then(|id| id.parse::<SessionId>().ok());
+    let session = args.session_id.clone().or_else(|| fresh(args)).or_else(|| remembered.clone());
+    let continues = session.is_some() && session == remembered;
+    let mut call = Call { client, project: Some(project), agent: Some(agent), session, continues };
+    // Before the call, so that one that is cut short can be asked about.
+    call.remember();
+    Ok(call)
 }
 
 fn dev_call(args: &Args) -> Call {
-    let session = args.session_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().into());
+    let session = args.session_id.clone().unwrap_or_else(|| Uuid::new_v4().into());
     let client = HostClient::new(Endpoint::local(args.port));
-    Call { client, agent: None, session: Some(session), continued: args.session_id.is_some() }
+    Call { client, project: None, agent: None, session: Some(session), continues: false }
+}
+
+fn fresh(args: &Args) -> Option<SessionId> {
+    args.new_session.then(|| Uuid::new_v4().into())
+}
+
+impl Call {
+    fn remember(&mut self) {
+        let (Some(project), Some(agent), Some(session)) = (&mut self.project, &self.agent, &self.session)
+        else {
+            return;
+        };
+        if let Err(error) = project.set_session(agent, Some(session)) {
+            output::note(format_args!("note: the session will not be remembered: {error}"));
+        }
+    }
+
+    /// Says which session answered, and whether it is one that had ended before.
+    fn tell_session(&mut self, answer: &HeaderMap) {
+        let named = answer.get(headers::SESSION_ID).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let (None, Some(named)) = (&self.session, named) {
+            self.session = Some(named);
+            self.remember();
+        }
+        let Some(session) = &self.session else { return };
+        output::note(format_args!("Session: {session}"));
+        let is_new = answer.get(headers::SESSION_NEW).is_some_and(|value| value == "true");
+        if is_new && self.continues {
+            output::note("note: this session began anew with this call; what it knew before is gone");
+            output::note(format_args!("      (why: agentcore sessions show {session})"));
+        }
+    }
 }
 
 fn caller_headers(args: &Args) -> anyhow::Result<HeaderMap> {
@@ -129,17 +160,4 @@ fn caller_headers(args: &Args) -> anyhow::Result<HeaderMap> {
     }
     map.extend(payload::headers(args.headers.as_deref().unwrap_or_default())?);
     Ok(map)
-}
-
-fn tell_session(call: &Call, answer: &HeaderMap) {
-    let named = answer.get(headers::SESSION_ID).and_then(|value| value.to_str().ok());
-    let Some(session) = named.or(call.session.as_ref().map(SessionId::as_str)) else {
-        return;
-    };
-    output::note(format_args!("Session: {session}"));
-    let is_new = answer.get(headers::SESSION_NEW).is_some_and(|value| value == "true");
-    if is_new && call.continued {
-        output::note("note: this session began anew with this call; what it knew before is gone");
-        output::note(format_args!("      (why: agentcore sessions show {session})"));
-    }
 }

@@ -6,11 +6,10 @@ use anyhow::Context as _;
 use http::Method;
 use http_body_util::BodyExt;
 
-use crate::client::model::Sessions;
-use crate::client::{HostClient, escape};
-use crate::context::{Context, explain_unknown};
-use crate::failure::Failure;
+use crate::client::escape;
+use crate::context::Context;
 use crate::output;
+use crate::target::explain_unknown;
 
 /// Show what a session's agent wrote, also after the session ended.
 #[derive(Debug, clap::Args)]
@@ -34,10 +33,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let client = context.host();
     let target = context.target(args.agent.as_deref(), args.session_id.as_deref())?;
     let agent = target.agent.as_deref();
-    let session = match &target.session {
-        Some(session) => session.clone(),
-        None => newest(&client, agent).await?,
-    };
+    let session = target.session_or_newest(&client).await?;
     let tail = args.tail.map(|lines| lines.to_string());
     let follow = args.follow.then_some("true");
     let query = [("agent", agent), ("follow", follow), ("tail", tail.as_deref())];
@@ -50,13 +46,4 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn newest(client: &HostClient, agent: Option<&str>) -> anyhow::Result<String> {
-    let query = [("agent", agent), ("state", Some("all")), ("limit", Some("1"))];
-    let found: Sessions = client.get("/sessions", &query).await?;
-    let newest = found.sessions.into_iter().next().map(|session| session.session_id);
-    newest.ok_or_else(|| {
-        Failure::new("there is no session yet").hint("begin one with `agentcore invoke`").into()
-    })
 }

@@ -7,10 +7,11 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::client::escape;
 use crate::client::model::{Event, Reason, Session, SessionDetail, Sessions};
-use crate::context::{Context, explain_unknown};
+use crate::context::Context;
 use crate::output::table::{pairs, table};
 use crate::output::time::{moment, precise, relative, span};
 use crate::output::{self, BAD, FAINT, GOOD, NOTE, STRONG, styled};
+use crate::target::explain_unknown;
 
 /// List sessions, or show what became of one.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ enum SessionsCommand {
     },
     /// Show a session: its state, its timeline, and why it ended
     Show {
-        /// The session [default: that of the last invocation]
+        /// The session [default: that of the last invocation, else the newest]
         session_id: Option<String>,
         /// Name of the agent [default: the default one]
         #[arg(short, long)]
@@ -70,9 +71,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         }
         SessionsCommand::Show { session_id, agent, json } => {
             let target = context.target(agent.as_deref(), session_id.as_deref())?;
-            let path = format!("/sessions/{}", escape(target.session()?));
+            let client = context.host();
+            let path = format!("/sessions/{}", escape(&target.session_or_newest(&client).await?));
             let query = [("agent", target.agent.as_deref())];
-            let found: SessionDetail = context.host().get(&path, &query).await.map_err(explain_unknown)?;
+            let found: SessionDetail = client.get(&path, &query).await.map_err(explain_unknown)?;
             if *json { output::json(&found)? } else { output::line(detail(&found, context.now()))? }
         }
     }

@@ -60,9 +60,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     };
     let status = Status { agent, endpoint: client.endpoint().as_str().to_owned(), host, session };
     if args.verbose {
-        output::json(&status)?
+        output::json(&status)?;
     } else {
-        output::line(text(&status, context.now()))?
+        output::line(text(&status, context.now()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,9 @@ use http::Method;
 
 use crate::client::escape;
 use crate::client::model::Session;
-use crate::context::{Context, Target, explain_unknown};
+use crate::context::Context;
 use crate::output;
+use crate::target::{Target, explain_unknown};
 
 /// Stop a session: SIGTERM, some time to finish, then SIGKILL.
 ///

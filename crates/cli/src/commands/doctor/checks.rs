@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use agentcore_sandbox::{CgroupRoots, EnforceableLimits};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
@@ -37,7 +38,7 @@ pub(super) async fn all(context: &Context) -> Vec<Check> {
     };
     let mut checks = vec![
         kernel(Path::new("/proc/sys/kernel/osrelease")),
-        cgroups(Path::new("/sys/fs/cgroup")),
+        cgroups(CgroupRoots::discover().enforceable()),
         descriptors(),
         state_folder(state.as_deref()),
         port(context).await,
@@ -68,31 +69,20 @@ fn kernel(release: &Path) -> Check {
     }
 }
 
-/// Limits on memory and processors need a group that this user may divide, in either layout.
-fn cgroups(root: &Path) -> Check {
+/// Limits on memory and processors need control groups that this user may divide.
+fn cgroups(enforceable: EnforceableLimits) -> Check {
     const NAME: &str = "cgroups";
-    let writable = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
-    let unified = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-    if unified.contains("memory") && writable(&root.join("cgroup.subtree_control")) {
-        return Check::ok(NAME, "version 2, writable: limits on memory, processes and CPU are kept");
+    let limits =
+        [("memory", enforceable.memory), ("processes", enforceable.processes), ("CPU", enforceable.cpus)];
+    let missing: Vec<&str> = limits.iter().filter(|(_, kept)| !kept).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Check::ok(NAME, "limits on memory, processes and CPU are kept");
     }
-    let kept: Vec<&str> =
-        ["memory", "pids", "cpu"].into_iter().filter(|controller| writable(&root.join(controller))).collect();
-    match kept.as_slice() {
-        ["memory", "pids", "cpu"] => {
-            Check::ok(NAME, "version 1, writable: limits on memory, processes and CPU are kept")
-        }
-        [] => Check::note(
-            NAME,
-            "not writable: agents run, without limits on memory, processes and CPU",
-            "run the host as root, or in a group that is delegated to you (systemd: Delegate=yes)",
-        ),
-        some => Check::note(
-            NAME,
-            format!("only {} can be limited", some.join(", ")),
-            "run the host where memory, pids and cpu are all delegated to it",
-        ),
-    }
+    Check::note(
+        NAME,
+        format!("agents run, but limits on {} cannot be kept here", missing.join(", ")),
+        "run the host as root, or in a group that is delegated to it (systemd: Delegate=yes)",
+    )
 }
 
 fn descriptors() -> Check {
@@ -243,18 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn both_layouts_of_cgroups_are_known() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(cgroups(root.path()).verdict, Verdict::Note);
-        fs::create_dir(root.path().join("memory")).unwrap();
-        assert!(cgroups(root.path()).found.contains("only memory"));
-        for controller in ["pids", "cpu"] {
-            fs::create_dir(root.path().join(controller)).unwrap();
-        }
-        assert!(cgroups(root.path()).found.contains("version 1"));
-        fs::write(root.path().join("cgroup.controllers"), "cpu memory pids").unwrap();
-        fs::write(root.path().join("cgroup.subtree_control"), "").unwrap();
-        assert!(cgroups(root.path()).found.contains("version 2"));
+    fn limits_that_cannot_be_kept_are_named() {
+        let all = EnforceableLimits { memory: true, processes: true, cpus: true };
+        assert_eq!(cgroups(all).verdict, Verdict::Ok);
+        let some = cgroups(EnforceableLimits { processes: false, cpus: false, ..all });
+        assert!(some.verdict == Verdict::Note && some.found.contains("on processes, CPU cannot"), "{some:?}");
     }
 
     #[test]

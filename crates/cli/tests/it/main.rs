@@ -1,0 +1,10 @@
+//! The real binary, with real hosts, agents and processes.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, and what an agent prints is its log")]
+
+mod launching;
+mod misbehaving;
+mod recovery;
+mod seed;
+mod support;
+mod without_a_host;

@@ -1,0 +1,105 @@
+//! Hosts that are killed, and the sessions that outlive them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::{Project, eventually, session_id};
+
+const SESSIONS: usize = 20;
+
+fn sessions() -> Vec<String> {
+    (0..SESSIONS).map(|number| session_id(&format!("s{number}"))).collect()
+}
+
+/// Invokes every session at once, whatever comes of it.
+async fn invoke_all(project: &Project, sessions: &[String], payload: &str) -> Vec<Option<Value>> {
+    let invoke = |session: &str| {
+        let arguments = ["invoke", payload, "-l", "-s", session].map(str::to_owned);
+        async move {
+            let done = project.run(&arguments.each_ref().map(String::as_str)).await;
+            serde_json::from_str(&done.stdout).ok().filter(|_| done.success())
+        }
+    };
+    futures_util::future::join_all(sessions.iter().map(|session| invoke(session))).await
+}
+
+/// Every session that runs has one agent, and no agent is without a session.
+async fn expect_one_agent_per_session(project: &Project) {
+    eventually("each running session has one agent", || async {
+        let running =
+            project.json(&["sessions", "list", "--state", "running", "--limit", "100", "--json"]).await;
+        let running = running.as_array().unwrap().clone();
+        let ids: BTreeSet<_> = running.iter().map(|session| session["session_id"].to_string()).collect();
+        let agents = project.processes().iter().filter(|process| process.is_test_agent()).count();
+        (ids.len() == running.len() && agents == running.len()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_at_work_outlive_a_killed_host_with_their_memory() {
+    let project = Project::with_test_agent(&[]).await;
+    let host = project.launch(&[]).await;
+    let sessions = sessions();
+    let before = invoke_all(&project, &sessions, r#"{"work": 60}"#).await;
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+
+    host.kill().await;
+    let agents = project.processes().iter().filter(|process| process.is_test_agent()).count();
+    assert_eq!(agents, SESSIONS, "no agent dies with the host");
+    let host = project.launch(&[]).await;
+
+    expect_one_agent_per_session(&project).await;
+    let after = invoke_all(&project, &sessions, "{}").await;
+    for (before, after) in before.iter().flatten().zip(&after) {
+        let after = after.as_ref().expect("the session answers again");
+        assert_eq!((&after["pid"], &after["count"]), (&before["pid"], &2.into()), "memory intact");
+    }
+    let shown = project.session(&sessions[0]).await;
+    assert_eq!(shown["state"], "active", "{shown}");
+    host.interrupt().await;
+    project.expect_no_processes().await;
+}
+
+#[tokio::test]
+async fn a_host_killed_while_sessions_start_leaves_none_orphaned_and_none_twice() {
+    let project = Project::with_test_agent(&[]).await;
+    let sessions = sessions();
+    let mut host = project.launch(&[]).await;
+    for round in 0..3 {
+        let (_, ()) = tokio::join!(invoke_all(&project, &sessions, "{}"), async {
+            // Somewhere in the middle: as soon as the first few processes are there.
+            eventually("some sessions start", || async {
+                (project.processes().len() > 2 * round).then_some(())
+            })
+            .await;
+            host.kill().await;
+        });
+        host = project.launch(&[]).await;
+        expect_one_agent_per_session(&project).await;
+    }
+    let answers = invoke_all(&project, &sessions, "{}").await;
+    assert!(answers.iter().all(Option::is_some), "{answers:?}");
+    expect_one_agent_per_session(&project).await;
+    host.interrupt().await;
+    project.expect_no_processes().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_without_a_host_is_explained_by_the_next() {
+    let project = Project::with_test_agent(&[]).await;
+    let host = project.launch(&[]).await;
+    let session = session_id("struck");
+    project.invoke(&session, r#"{"work": 60}"#).await;
+    host.kill().await;
+    for process in project.processes().iter().filter(|process| process.is_test_agent()) {
+        process.kill();
+    }
+    project.expect_no_processes().await;
+    let host = project.launch(&[]).await;
+    let shown = project.ended(&session).await;
+    assert_eq!(shown["reason"]["kind"], "ProcessExited", "{shown}");
+    assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains("SIGKILL")), "{shown}");
+    host.interrupt().await;
+}

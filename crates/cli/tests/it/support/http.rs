@@ -1,0 +1,44 @@
+//! Plain HTTP, as curl does it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+/// `curl URL`
+pub async fn get(url: &str) -> Answer {
+    send(Request::get(url).body(Full::default()).unwrap()).await
+}
+
+/// `curl -d BODY URL`, in a session.
+pub async fn post(url: &str, session: Option<&str>, body: &str) -> Answer {
+    let mut request = Request::post(url);
+    if let Some(session) = session {
+        request = request.header(agentcore_protocol::headers::SESSION_ID, session);
+    }
+    send(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await
+}
+
+async fn send(request: Request<Full<Bytes>>) -> Answer {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = tokio::time::timeout(super::PATIENCE, client.request(request)).await;
+    let (head, body) = response.expect("no answer").unwrap().into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}

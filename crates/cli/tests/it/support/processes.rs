@@ -1,0 +1,49 @@
+//! Which processes there are.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// A process of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandboxed {
+    pub pid: u32,
+    pub command: String,
+}
+
+impl Sandboxed {
+    /// Whether it is the test agent itself, not its init.
+    pub fn is_test_agent(&self) -> bool {
+        self.command.contains(super::agent::TEST_NAME)
+    }
+
+    pub fn kill(&self) {
+        signal(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// Sends a signal; a process that is gone is none the worse for it.
+pub fn signal(pid: u32, signal: Signal) {
+    let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal);
+}
+
+/// The processes of the sandboxes of a project: every one names the folder of its incarnation in
+/// its environment, or (an init) in its arguments.
+pub fn below(project: &Path) -> Vec<Sandboxed> {
+    let folder = project.join(".agentcore/i/").into_os_string().into_string().unwrap();
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let read = |file: &str| {
+                fs::read(entry.path().join(file)).map(|it| String::from_utf8_lossy(&it).into_owned())
+            };
+            let command = read("cmdline").ok()?.replace('\0', " ");
+            let belongs = command.contains(&folder) || read("environ").is_ok_and(|it| it.contains(&folder));
+            // A zombie has no command line, and is gone as soon as its parent looks.
+            (belongs && !command.is_empty()).then_some(Sandboxed { pid, command })
+        })
+        .collect()
+}

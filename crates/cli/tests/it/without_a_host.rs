@@ -1,0 +1,91 @@
+//! What the command does on its own.
+
+use crate::support::Project;
+
+#[tokio::test]
+async fn an_agent_is_configured_listed_and_chosen() {
+    let project = Project::new();
+    project.file("one.py", "");
+    project.file("two.py", "");
+    project.configure("one.py", &["-ni", "--idle-timeout", "5"]).await;
+    project.configure("two.py", &["-n", "second"]).await;
+
+    let list = project.json(&["configure", "list", "--json"]).await;
+    assert_eq!(list[0]["name"], "one");
+    assert_eq!(
+        list[1],
+        serde_json::json!({"name": "second", "default": true, "entrypoint": "two.py", "session_id": null})
+    );
+    project.expect(&["configure", "set-default", "one"]).await;
+    let shown = project.json(&["config", "show", "--json"]).await;
+    assert_eq!(shown["default_agent"], "one");
+    assert_eq!(shown["agents"][0]["idle_timeout"], 5);
+    assert_eq!(shown["agents"][0]["max_lifetime"], 28_800);
+
+    let wrong = project.run(&["configure", "set-default", "third"]).await;
+    assert!(!wrong.success() && wrong.stderr.contains("there is one, second"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn every_error_says_what_to_do() {
+    let project = Project::new();
+    for (arguments, hint) in [
+        (&["launch", "-l"][..], "agentcore configure -e my_agent.py"),
+        (&["deploy"], "agentcore launch -l"),
+        (&["configure"], "name the file to run"),
+        (&["configure", "-e", "gone.py"], "name a file or folder that is there"),
+        (&["invoke", "hi", "--endpoint", "http://127.0.0.1:1"], "agentcore launch -l"),
+        (&["sessions", "list", "--endpoint", "https://x"], "http://127.0.0.1:8080"),
+        (&["status", "--project", "gone"], "there is no folder"),
+    ] {
+        let done = project.run(arguments).await;
+        assert_eq!(done.code, Some(1), "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains(hint) && done.stdout.is_empty(), "{arguments:?}: {done:?}");
+    }
+    assert_eq!(project.run(&["invoke"]).await.code, Some(2), "a wrong command line is a case of its own");
+}
+
+#[tokio::test]
+async fn destroying_asks_first_and_shows_what_goes() {
+    let project = Project::new();
+    project.file("one.py", "");
+    project.configure("one.py", &[]).await;
+    let endpoint = ["--endpoint", "http://127.0.0.1:1"];
+
+    let dry = project.expect(&[&["destroy", "--dry-run"], &endpoint[..]].concat()).await;
+    assert!(dry.contains("its configuration in"), "{dry}");
+    let refused = project.run(&[&["destroy"], &endpoint[..]].concat()).await;
+    assert!(!refused.success() && refused.stderr.contains("--force"), "{refused:?}");
+    assert!(project.path().join(".bedrock_agentcore.yaml").exists());
+    project.expect(&[&["destroy", "--force"], &endpoint[..]].concat()).await;
+    assert!(!project.path().join(".bedrock_agentcore.yaml").exists());
+}
+
+#[tokio::test]
+async fn the_doctor_tells_what_is_wrong_with_a_project() {
+    let project = Project::new();
+    project.executable("agent.sh", "#!/bin/sh\n");
+    project.configure("agent.sh", &[]).await;
+    std::fs::remove_file(project.path().join("agent.sh")).unwrap();
+    let done = project.run(&["doctor"]).await;
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stdout.contains("FAIL  agent: agent agent") && done.stdout.contains("-> "), "{done:?}");
+}
+
+#[tokio::test]
+async fn the_effective_options_of_a_server_are_printed_without_secrets() {
+    let project = Project::new();
+    project.executable("agent.sh", "#!/bin/sh\n");
+    project.configure("agent.sh", &[]).await;
+    project.file("host.yaml", "limits: {sessions: 7}\n");
+    let serve = ["serve", "--config", "host.yaml", "--state", "s", "--env", "TOKEN=hush", "--print-config"];
+    let printed = project.expect(&serve).await;
+    assert!(!printed.contains("hush") && printed.contains("TOKEN"), "{printed}");
+    let options: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(options["limits"]["sessions"], 7);
+    assert_eq!(options["state"], project.path().join("s").to_str().unwrap());
+
+    project.file("host.yaml", "limit: {}\n");
+    let wrong = project.run(&serve).await;
+    assert!(wrong.stderr.contains("unknown field"), "{wrong:?}");
+}
