@@ -61,7 +61,8 @@ fn choose(
     if programs.len() > 1 {
         let default = default_run();
         let Some(at) = programs.iter().position(|(name, _)| Some(name) == default.as_ref()) else {
-            let names = programs.into_iter().map(|(name, _)| name).collect();
+            let mut names: Vec<String> = programs.into_iter().map(|(name, _)| name).collect();
+            names.sort();
             return Err(BuildError::Several { folder: folder.to_owned(), names });
         };
         return Ok(programs.swap_remove(at).1);

@@ -1,6 +1,10 @@
 //! The real binary, with real hosts, agents and processes.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, and what an agent prints is its log")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "these are tests, and what an agent prints is its log"
+)]
 
 mod launching;
 mod misbehaving;

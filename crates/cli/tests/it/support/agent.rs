@@ -8,12 +8,12 @@ use bedrock_agentcore::{App, Tasks};
 use serde_json::{Value, json};
 
 /// The test that serves when it is run as an agent.
-pub const TEST_NAME: &str = "support::agent::serves_when_it_is_run_as_an_agent";
+pub(crate) const TEST_NAME: &str = "support::agent::serves_when_it_is_run_as_an_agent";
 /// Set where it is to serve.
 const ROLE: &str = "RUN_AS_TEST_AGENT";
 
 /// A program that becomes the agent.
-pub fn script() -> String {
+pub(crate) fn script() -> String {
     let binary = std::env::current_exe().unwrap();
     format!("#!/bin/sh\n{ROLE}=1 exec {} --exact {TEST_NAME} --nocapture\n", binary.display())
 }

@@ -9,25 +9,25 @@ use serde_json::Value;
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }
 
 /// `curl URL`
-pub async fn get(url: &str) -> Answer {
+pub(crate) async fn get(url: &str) -> Answer {
     send(Request::get(url).body(Full::default()).unwrap()).await
 }
 
 /// `curl -d BODY URL`, in a session.
-pub async fn post(url: &str, session: Option<&str>, body: &str) -> Answer {
+pub(crate) async fn post(url: &str, session: Option<&str>, body: &str) -> Answer {
     let mut request = Request::post(url);
     if let Some(session) = session {
         request = request.header(agentcore_protocol::headers::SESSION_ID, session);

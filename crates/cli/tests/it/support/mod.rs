@@ -1,8 +1,8 @@
 //! A project folder, the binary in it, a host, and what is left of it all in the end.
 
-pub mod agent;
-pub mod http;
-pub mod processes;
+pub(crate) mod agent;
+pub(crate) mod http;
+pub(crate) mod processes;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use tokio::time::Instant;
 use processes::Sandboxed;
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The binary under test.
-pub fn agentcore() -> &'static str {
+pub(crate) fn agentcore() -> &'static str {
     env!("CARGO_BIN_EXE_agentcore")
 }
 
 /// The interpreter with AWS's own SDK. `None` skips a test, but never in CI.
-pub fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let python = std::env::var_os("AGENTCORE_TEST_PYTHON").filter(|path| !path.is_empty());
     if python.is_none() {
         assert!(
@@ -39,7 +39,10 @@ pub fn python() -> Option<PathBuf> {
 }
 
 /// Asks again and again until there is an answer.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask().await {
@@ -51,35 +54,35 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 }
 
 /// A folder with agents, and the command in it.
-pub struct Project {
+pub(crate) struct Project {
     folder: tempfile::TempDir,
 }
 
 impl Project {
     /// An empty folder. Its path is short, because sockets live below it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::Builder::new().prefix("ac").tempdir_in("/tmp").unwrap() }
     }
 
     /// A folder with the test agent, configured.
-    pub async fn with_test_agent(options: &[&str]) -> Self {
+    pub(crate) async fn with_test_agent(options: &[&str]) -> Self {
         let project = Self::new();
         project.executable("agent.sh", &agent::script());
         project.configure("agent.sh", options).await;
         project
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file.
-    pub fn file(&self, name: &str, content: &str) {
+    pub(crate) fn file(&self, name: &str, content: &str) {
         std::fs::write(self.path().join(name), content).unwrap();
     }
 
     /// Writes a program.
-    pub fn executable(&self, name: &str, content: &str) {
+    pub(crate) fn executable(&self, name: &str, content: &str) {
         use std::os::unix::fs::PermissionsExt;
         self.file(name, content);
         let mode = std::fs::Permissions::from_mode(0o755);
@@ -87,12 +90,12 @@ impl Project {
     }
 
     /// Makes an interpreter the project's own, as a virtual environment would.
-    pub fn interpreter(&self, python: &Path) {
+    pub(crate) fn interpreter(&self, python: &Path) {
         let environment = python.parent().and_then(Path::parent).unwrap();
         std::os::unix::fs::symlink(environment, self.path().join(".venv")).unwrap();
     }
 
-    pub async fn configure(&self, entrypoint: &str, options: &[&str]) {
+    pub(crate) async fn configure(&self, entrypoint: &str, options: &[&str]) {
         let done = self.run(&[&["configure", "-e", entrypoint], options].concat()).await;
         assert!(done.success(), "{done:?}");
     }
@@ -111,35 +114,35 @@ impl Project {
     }
 
     /// Runs a command to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Done {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
         let output = tokio::time::timeout(PATIENCE, self.command(arguments).output()).await;
         Done::from(output.expect("the command does not end").unwrap())
     }
 
     /// Runs a command that must succeed, and returns what it printed.
-    pub async fn expect(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn expect(&self, arguments: &[&str]) -> String {
         let done = self.run(arguments).await;
         assert!(done.success(), "{arguments:?}: {done:?}");
         done.stdout
     }
 
     /// Runs a command that must succeed and print JSON.
-    pub async fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.expect(arguments).await).unwrap()
     }
 
     /// Invokes the agent in a session.
-    pub async fn invoke(&self, session: &str, payload: &str) -> Value {
+    pub(crate) async fn invoke(&self, session: &str, payload: &str) -> Value {
         self.json(&["invoke", payload, "-l", "-s", session]).await
     }
 
     /// What `sessions show` says.
-    pub async fn session(&self, session: &str) -> Value {
+    pub(crate) async fn session(&self, session: &str) -> Value {
         self.json(&["sessions", "show", session, "--json"]).await
     }
 
     /// Waits until a session has ended, and returns what `sessions show` says.
-    pub async fn ended(&self, session: &str) -> Value {
+    pub(crate) async fn ended(&self, session: &str) -> Value {
         eventually("the session ends", || async {
             Some(self.session(session).await).filter(|shown| shown["state"] == "stopped")
         })
@@ -147,7 +150,7 @@ impl Project {
     }
 
     /// Starts `launch -l` on a free port, and waits until it serves.
-    pub async fn launch(&self, options: &[&str]) -> Host {
+    pub(crate) async fn launch(&self, options: &[&str]) -> Host {
         let log = std::fs::File::create(self.path().join("host.log")).unwrap();
         let mut command = self.command(&[&["launch", "-l", "--port", "0"], options].concat());
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
@@ -165,17 +168,17 @@ impl Project {
     }
 
     /// What the host wrote to standard error.
-    pub fn host_log(&self) -> String {
+    pub(crate) fn host_log(&self) -> String {
         std::fs::read_to_string(self.path().join("host.log")).unwrap_or_default()
     }
 
     /// The processes of this project's sandboxes.
-    pub fn processes(&self) -> Vec<Sandboxed> {
+    pub(crate) fn processes(&self) -> Vec<Sandboxed> {
         processes::below(self.path())
     }
 
     /// Waits until nothing of any sandbox is left.
-    pub async fn expect_no_processes(&self) {
+    pub(crate) async fn expect_no_processes(&self) {
         eventually("no process is left", || async { self.processes().is_empty().then_some(()) }).await;
     }
 }
@@ -193,24 +196,24 @@ impl Drop for Project {
 }
 
 /// A running `launch -l`.
-pub struct Host {
+pub(crate) struct Host {
     child: Child,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Host {
     /// The host's process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
 
     /// Kills the host, as a crash would.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
     /// Ends the host as Ctrl-C does, which takes its sessions with it.
-    pub async fn interrupt(mut self) {
+    pub(crate) async fn interrupt(mut self) {
         processes::signal(self.pid(), nix::sys::signal::Signal::SIGINT);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.expect("the host does not end").unwrap();
@@ -220,14 +223,14 @@ impl Host {
 
 /// A command that has ended.
 #[derive(Debug)]
-pub struct Done {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Done {
-    pub fn success(&self) -> bool {
+    pub(crate) fn success(&self) -> bool {
         self.code == Some(0)
     }
 }
@@ -240,6 +243,6 @@ impl From<Output> for Done {
 }
 
 /// A session id that no one else has.
-pub fn session_id(name: &str) -> String {
+pub(crate) fn session_id(name: &str) -> String {
     format!("{name:-<33}")
 }

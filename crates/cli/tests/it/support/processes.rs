@@ -8,30 +8,30 @@ use nix::unistd::Pid;
 
 /// A process of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sandboxed {
-    pub pid: u32,
-    pub command: String,
+pub(crate) struct Sandboxed {
+    pub(crate) pid: u32,
+    pub(crate) command: String,
 }
 
 impl Sandboxed {
     /// Whether it is the test agent itself, not its init.
-    pub fn is_test_agent(&self) -> bool {
+    pub(crate) fn is_test_agent(&self) -> bool {
         self.command.contains(super::agent::TEST_NAME)
     }
 
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         signal(self.pid, Signal::SIGKILL);
     }
 }
 
 /// Sends a signal; a process that is gone is none the worse for it.
-pub fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal);
 }
 
 /// The processes of the sandboxes of a project: every one names the folder of its incarnation in
 /// its environment, or (an init) in its arguments.
-pub fn below(project: &Path) -> Vec<Sandboxed> {
+pub(crate) fn below(project: &Path) -> Vec<Sandboxed> {
     let folder = project.join(".agentcore/i/").into_os_string().into_string().unwrap();
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     entries
