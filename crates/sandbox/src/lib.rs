@@ -20,10 +20,25 @@ use std::time::Duration;
 use agentcore_protocol::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod cgroup;
+mod folder;
+pub mod init;
 mod log;
 mod memory;
+mod pidfd;
+mod proc;
+mod process;
+pub mod python;
+mod wire;
 
+pub use cgroup::{CgroupRoots, EnforceableLimits};
+pub use folder::IncarnationFolder;
 pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
+pub use process::{ProcessKind, ProcessOptions};
+
+/// Environment variable that every process of a sandbox starts with: the incarnation's folder. By
+/// it those are found that were left behind when init was killed.
+pub const SANDBOX_VARIABLE: &str = "AGENTCORE_SANDBOX";
 
 /// A future behind a pointer, as object-safe traits return them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

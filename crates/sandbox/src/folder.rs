@@ -1,0 +1,184 @@
+//! The folder of an incarnation: where each file is, and the two records that init leaves there.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `agent.sock` | the socket that the agent serves |
+//! | `control.sock` | where init takes commands to run inside |
+//! | `lock` | locked for as long as init lives |
+//! | `init.json` | what init started, once it has |
+//! | `exit` | how it ended, once it has |
+//! | `log`, `log.1` | what the agent wrote, newest and before |
+//! | `work/`, `home/`, `tmp/` | the agent's own folders |
+//! | `journal/` | the agent's task journal |
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io::Write};
+
+use agentcore_protocol::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Exit, ExitStatus};
+
+/// Paths inside the folder of an incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncarnationFolder {
+    root: PathBuf,
+}
+
+impl IncarnationFolder {
+    /// The layout of the folder `root`, which need not exist.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The socket that the agent serves.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("agent.sock")
+    }
+
+    /// The newest part of the log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The part of the log before [`log`](Self::log), if it has been rotated.
+    pub fn older_log(&self) -> PathBuf {
+        self.root.join("log.1")
+    }
+
+    /// The agent's working folder.
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    /// The agent's home folder.
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// The agent's folder for temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// Where the agent keeps its task journal.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn init_record(&self) -> PathBuf {
+        self.root.join("init.json")
+    }
+
+    pub(crate) fn exit_record(&self) -> PathBuf {
+        self.root.join("exit")
+    }
+
+    pub(crate) fn launcher(&self) -> PathBuf {
+        self.root.join(crate::python::LAUNCHER_FILE)
+    }
+}
+
+/// What init started, and where to find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InitRecord {
+    /// The boot that it belongs to; process ids of another boot mean nothing.
+    pub(crate) boot_id: String,
+    pub(crate) init_pid: i32,
+    pub(crate) agent_pid: i32,
+    /// The TCP port that the agent may bind.
+    pub(crate) port: u16,
+    /// The control groups that hold it.
+    pub(crate) cgroups: Vec<PathBuf>,
+}
+
+/// How an agent ended, as the file says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExitRecord {
+    pub(crate) boot_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signal: Option<i32>,
+    pub(crate) out_of_memory: bool,
+    pub(crate) at: Timestamp,
+}
+
+impl ExitRecord {
+    pub(crate) fn new(exit: Exit, boot_id: &str) -> Self {
+        let (code, signal) = match exit.status {
+            ExitStatus::Code(code) => (Some(code), None),
+            ExitStatus::Signal(signal) => (None, Some(signal)),
+        };
+        Self { boot_id: boot_id.to_owned(), code, signal, out_of_memory: exit.out_of_memory, at: exit.at }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        let status = match (self.code, self.signal) {
+            (_, Some(signal)) => ExitStatus::Signal(signal),
+            (code, None) => ExitStatus::Code(code.unwrap_or_default()),
+        };
+        Exit { status, out_of_memory: self.out_of_memory, at: self.at }
+    }
+}
+
+/// Reads a record; `None` when it is absent or was cut short by a crash of the machine.
+pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a record so that a reader finds all of it or nothing.
+pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    serde_json::to_writer(&mut file, record)?;
+    file.write_all(b"\n")?;
+    drop(file);
+    fs::rename(&unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_survives_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = IncarnationFolder::new(folder.path()).exit_record();
+        for status in [ExitStatus::Code(0), ExitStatus::Code(3), ExitStatus::Signal(9)] {
+            let exit = Exit { status, out_of_memory: true, at: Timestamp::from_unix_millis(7) };
+            write_record(&path, &ExitRecord::new(exit, "boot")).unwrap();
+            assert_eq!(read_record::<ExitRecord>(&path).unwrap().unwrap().exit(), exit);
+        }
+    }
+
+    #[test]
+    fn half_a_record_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exit");
+        assert_eq!(read_record::<ExitRecord>(&path).unwrap(), None);
+        fs::write(&path, br#"{"boot_id":"x","code"#).unwrap();
+        assert_eq!(read_record::<ExitRecord>(&path).unwrap(), None);
+    }
+}

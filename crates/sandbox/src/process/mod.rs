@@ -1,0 +1,102 @@
+//! Processes of this machine as sandboxes.
+//!
+//! Each agent runs under a small [`init`](crate::init) of its own, so that it outlives the host
+//! process, and the incarnation's folder is all that a later host needs to find it again.
+
+mod adopt;
+mod command;
+mod post_mortem;
+mod sandbox;
+mod start;
+mod usage;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentcore_protocol::Clock;
+
+use crate::cgroup::CgroupRoots;
+use crate::proc::Proc;
+use crate::{Adopted, BoxFuture, EnforceableLimits, Sandbox, SandboxKind, SandboxSpec, StartError};
+
+/// How [`ProcessKind`] starts sandboxes.
+#[derive(Debug, Clone)]
+pub struct ProcessOptions {
+    /// The program that calls [`init::run`](crate::init::run), and the arguments before the
+    /// folder, such as the host's own program and a hidden subcommand.
+    pub init: Vec<OsString>,
+    /// Below which control groups limits are enforced.
+    pub cgroups: CgroupRoots,
+    /// How long a start may take, init's own work and the start of the program.
+    pub start_limit: Duration,
+}
+
+impl ProcessOptions {
+    /// Options with this init, the control groups of this process, and ten seconds for a start.
+    pub fn new(init: Vec<OsString>) -> Self {
+        Self { init, cgroups: CgroupRoots::discover(), start_limit: Duration::from_secs(10) }
+    }
+}
+
+/// The kind of sandbox that is a process, with all its descendants.
+pub struct ProcessKind {
+    context: Arc<Context>,
+}
+
+/// What every sandbox of the kind shares.
+struct Context {
+    options: ProcessOptions,
+    clock: Arc<dyn Clock>,
+    proc: Proc,
+    boot_id: String,
+}
+
+impl ProcessKind {
+    /// A kind that starts sandboxes as `options` say.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted.
+    pub fn new(options: ProcessOptions, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        Self::with_proc(options, clock, Path::new("/proc"))
+    }
+
+    /// The same, with `/proc` elsewhere: tests fake a reboot by it.
+    ///
+    /// # Errors
+    /// There is no boot id in it.
+    pub fn with_proc(options: ProcessOptions, clock: Arc<dyn Clock>, proc_root: &Path) -> io::Result<Self> {
+        let proc = Proc::new(proc_root);
+        let boot_id = proc.boot_id()?;
+        Ok(Self { context: Arc::new(Context { options, clock, proc, boot_id }) })
+    }
+
+    /// Which limits of a [`SandboxSpec`] are enforced on this machine.
+    pub fn enforceable_limits(&self) -> EnforceableLimits {
+        self.context.options.cgroups.enforceable()
+    }
+}
+
+impl SandboxKind for ProcessKind {
+    fn start<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Arc<dyn Sandbox>, StartError>> {
+        Box::pin(start::start(Arc::clone(&self.context), spec))
+    }
+
+    fn adopt<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, io::Result<Adopted>> {
+        Box::pin(adopt::adopt(&self.context, folder))
+    }
+}
+
+impl fmt::Debug for ProcessKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessKind").field("options", &self.context.options).finish_non_exhaustive()
+    }
+}
+
+/// Runs what may block on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}

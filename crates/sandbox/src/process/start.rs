@@ -1,0 +1,164 @@
+//! Starting a sandbox: the lock, then init, then the order.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use super::sandbox::ProcessSandbox;
+use super::{Context, blocking};
+use crate::folder::{IncarnationFolder, InitRecord};
+use crate::log::open_for_appending;
+use crate::pidfd::PidFd;
+use crate::wire::{Order, Reply};
+use crate::{Sandbox, SandboxSpec, StartError, StopSignal};
+
+/// Starts what `spec` describes.
+pub(super) async fn start(context: Arc<Context>, spec: &SandboxSpec) -> Result<Arc<dyn Sandbox>, StartError> {
+    let (done, result) = oneshot::channel();
+    let spec = spec.clone();
+    // A task of its own: a caller who gives up half-way must not leave half a sandbox.
+    tokio::spawn(async move {
+        let started = start_to_the_end(context, spec).await;
+        if let Err(Ok(unwanted)) = done.send(started) {
+            // It may have ended by itself, which is as good.
+            let _ = unwanted.stop(StopSignal::Kill);
+        }
+    });
+    match result.await {
+        Ok(started) => started.map(|sandbox| sandbox as Arc<dyn Sandbox>),
+        Err(_) => Err(setup("start the sandbox", io::Error::other("the host is shutting down"))),
+    }
+}
+
+async fn start_to_the_end(
+    context: Arc<Context>,
+    spec: SandboxSpec,
+) -> Result<Arc<ProcessSandbox>, StartError> {
+    let folder = IncarnationFolder::new(&spec.folder);
+    let made = folder.clone();
+    let existed = blocking(move || make(&made)).await.and_then(|made| made);
+    let existed = existed.map_err(|source| setup("make the sandbox's folder", source))?;
+    let started = run(&context, &spec, &folder).await;
+    if started.is_err() && !existed {
+        // The folder is ours, and nothing in it is of use to anyone.
+        let _ = blocking(move || fs::remove_dir_all(folder.path())).await;
+    }
+    started
+}
+
+async fn run(
+    context: &Arc<Context>,
+    spec: &SandboxSpec,
+    folder: &IncarnationFolder,
+) -> Result<Arc<ProcessSandbox>, StartError> {
+    let (command, at) = (context.options.init.clone(), folder.clone());
+    let newborn = blocking(move || give_birth(command, &at)).await;
+    let Newborn { init, host } = newborn.map_err(|source| setup("start the init process", source))??;
+    let conversation = tokio::time::timeout(context.options.start_limit, converse(context, spec, host));
+    let reply = conversation.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match reply {
+        Ok(Reply::Started(record)) => {
+            ProcessSandbox::watch(Arc::clone(context), folder.clone(), record, init)
+                .map_err(|source| setup("watch the init process", source))
+        }
+        Ok(failed) => {
+            until_ended(init).await;
+            Err(refusal(failed, spec))
+        }
+        Err(source) => {
+            // Whatever it had begun goes with it.
+            let _ = init.signal(nix::sys::signal::Signal::SIGKILL);
+            until_ended(init).await;
+            Err(setup("hear from the init process", source))
+        }
+    }
+}
+
+/// An init that waits for its order.
+struct Newborn {
+    init: PidFd,
+    host: StdUnixStream,
+}
+
+// Whether the folder was there before.
+fn make(folder: &IncarnationFolder) -> io::Result<bool> {
+    let existed = folder.path().exists();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder.path())?;
+    Ok(existed)
+}
+
+// The lock is taken here and handed on, so that there is no moment in which init lives without
+// it: a host that comes after us cannot take a starting sandbox for a dead one.
+fn give_birth(command: Vec<std::ffi::OsString>, folder: &IncarnationFolder) -> Result<Newborn, StartError> {
+    let lock = take_lock(folder).map_err(|source| setup("lock the sandbox's folder", source))?;
+    let birth = || -> io::Result<Newborn> {
+        let (host, theirs) = StdUnixStream::pair()?;
+        let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let log = open_for_appending(folder)?;
+        let init = Command::new(program)
+            .args(args)
+            .arg(folder.path())
+            // Agents may read init's environment, and the host's holds secrets.
+            .env_clear()
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::from(OwnedFd::from(theirs)))
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        // It is our child and not waited for, so the number is still its own.
+        let init = PidFd::open(init.id().cast_signed())?;
+        host.set_nonblocking(true)?;
+        Ok(Newborn { init, host })
+    };
+    birth().map_err(|source| setup("start the init process", source))
+}
+
+// The lock belongs to the open file, and holds until the last copy of that is closed.
+fn take_lock(folder: &IncarnationFolder) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.lock())?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+async fn converse(context: &Context, spec: &SandboxSpec, host: StdUnixStream) -> io::Result<Reply> {
+    let order = Order::new(spec, context.options.cgroups.clone(), &context.boot_id);
+    let mut host = UnixStream::from_std(host)?;
+    // An init that ends early says more by its reply than by a broken pipe.
+    let _ = host.write_all(&serde_json::to_vec(&order)?).await;
+    let _ = host.shutdown().await;
+    let mut reply = Vec::new();
+    host.read_to_end(&mut reply).await?;
+    if reply.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a word"));
+    }
+    Ok(serde_json::from_slice(&reply)?)
+}
+
+async fn until_ended(init: PidFd) {
+    match Arc::new(init).end() {
+        Ok(end) => end.reached().await,
+        Err(error) => tracing::warn!(%error, "an init process cannot be waited for"),
+    }
+}
+
+fn refusal(reply: Reply, spec: &SandboxSpec) -> StartError {
+    match reply {
+        Reply::ProgramFailed { errno } => {
+            StartError::Program { program: spec.program.clone(), source: io::Error::from_raw_os_error(errno) }
+        }
+        Reply::SetupFailed { step, errno: 0, message } => setup(step.as_str(), io::Error::other(message)),
+        Reply::SetupFailed { step, errno, .. } => setup(step.as_str(), io::Error::from_raw_os_error(errno)),
+        Reply::Started(InitRecord { .. }) => setup("start the sandbox", io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn setup(step: &'static str, source: io::Error) -> StartError {
+    StartError::Setup { step, source }
+}

@@ -1,0 +1,264 @@
+//! What the tests run their sandboxes with.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use agentcore_protocol::SystemClock;
+use agentcore_sandbox::{
+    CgroupRoots, Exit, ExitStatus, InMemoryAgent, InMemoryKind, ProcessKind, ProcessOptions, ResourceLimits,
+    SANDBOX_VARIABLE, Sandbox, SandboxKind, SandboxSpec, ScriptedCommand, ScriptedStart, StopSignal,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// Longer than anything here takes, even on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// What an agent of the contract suite does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Agent {
+    /// Serves: answers each connection's bytes with how many connections there were, and the bytes.
+    Counts,
+    /// Serves, but not SIGTERM.
+    CountsOn,
+    /// Leaves at once with code 3, after a word on each output.
+    Leaves,
+}
+
+/// A place for the sandboxes of one test.
+pub(crate) trait Bench {
+    fn new() -> Self;
+    fn kind(&self) -> &dyn SandboxKind;
+    /// What to start for an agent that does this.
+    fn spec(&self, agent: Agent) -> SandboxSpec;
+    /// The program of `spec` is made to be missing.
+    fn spec_without_program(&self) -> SandboxSpec;
+
+    async fn start(&self, agent: Agent) -> Arc<dyn Sandbox> {
+        self.kind().start(&self.spec(agent)).await.unwrap()
+    }
+}
+
+/// Real processes. When dropped it makes sure that none is left.
+pub(crate) struct Processes {
+    state: tempfile::TempDir,
+    kind: ProcessKind,
+    folders: AtomicUsize,
+}
+
+impl Processes {
+    pub(crate) fn with(cgroups: CgroupRoots) -> Self {
+        let mut options = ProcessOptions::new(vec![init()]);
+        options.cgroups = cgroups;
+        let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
+        Self { state: tempfile::tempdir().unwrap(), kind, folders: AtomicUsize::new(0) }
+    }
+
+    /// Where code of this test's agents may be put.
+    pub(crate) fn code(&self) -> PathBuf {
+        let code = self.state.path().join("code");
+        fs::create_dir_all(&code).unwrap();
+        code
+    }
+
+    pub(crate) fn next_folder(&self) -> PathBuf {
+        let number = self.folders.fetch_add(1, Ordering::Relaxed);
+        self.state.path().join("i").join(format!("{number:016x}"))
+    }
+
+    pub(crate) fn program(&self, program: &str, args: &[&str]) -> SandboxSpec {
+        SandboxSpec {
+            folder: self.next_folder(),
+            program: program.into(),
+            args: args.iter().map(OsString::from).collect(),
+            code: self.code(),
+            env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
+            limits: ResourceLimits::default(),
+        }
+    }
+
+    pub(crate) fn shell(&self, script: &str) -> SandboxSpec {
+        self.program("/bin/sh", &["-c", script])
+    }
+
+    pub(crate) fn python(&self, script: &str) -> SandboxSpec {
+        self.program("/usr/bin/env", &["python3", "-uc", script])
+    }
+
+    pub(crate) async fn run(&self, spec: &SandboxSpec) -> Arc<dyn Sandbox> {
+        self.kind.start(spec).await.unwrap()
+    }
+
+    fn left_over(&self) -> Vec<PathBuf> {
+        let marker = format!("{SANDBOX_VARIABLE}={}", self.state.path().display());
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let is_ours = |path: &PathBuf| {
+            let environ = fs::read(path.join("environ")).unwrap_or_default();
+            environ.split(|byte| *byte == 0).any(|variable| variable.starts_with(marker.as_bytes()))
+        };
+        processes.filter(is_ours).collect()
+    }
+}
+
+impl Bench for Processes {
+    fn new() -> Self {
+        Self::with(CgroupRoots::default())
+    }
+
+    fn kind(&self) -> &dyn SandboxKind {
+        &self.kind
+    }
+
+    fn spec(&self, agent: Agent) -> SandboxSpec {
+        match agent {
+            Agent::Counts => self.python(COUNTER),
+            Agent::CountsOn => self
+                .python(&format!("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{COUNTER}")),
+            Agent::Leaves => self.shell("echo out; echo error >&2; exit 3"),
+        }
+    }
+
+    fn spec_without_program(&self) -> SandboxSpec {
+        self.program("/nowhere/agent", &[])
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let left = self.left_over();
+        assert!(std::thread::panicking() || left.is_empty(), "processes are left: {left:?}");
+    }
+}
+
+const COUNTER: &str = "
+import socket
+door, count = socket.socket(fileno=3), 0
+print('serving')
+while True:
+    connection, _ = door.accept()
+    count += 1
+    word = connection.recv(100)
+    connection.sendall(b'%d %s' % (count, word))
+    connection.close()
+";
+
+/// Closures.
+pub(crate) struct Closures {
+    kind: InMemoryKind,
+}
+
+impl Bench for Closures {
+    fn new() -> Self {
+        let kind = InMemoryKind::new(Arc::new(SystemClock), count);
+        kind.script_commands(|shell| match shell {
+            "echo out; echo error >&2; exit 5" => ScriptedCommand {
+                stdout: b"out\n".into(),
+                stderr: b"error\n".into(),
+                status: Some(ExitStatus::Code(5)),
+                hang: false,
+            },
+            _ => panic!("no script for {shell}"),
+        });
+        Self { kind }
+    }
+
+    fn kind(&self) -> &dyn SandboxKind {
+        &self.kind
+    }
+
+    fn spec(&self, agent: Agent) -> SandboxSpec {
+        if matches!(agent, Agent::Leaves) {
+            let log = b"out\nerror\n".to_vec();
+            self.kind.script_next_start(ScriptedStart::ExitAtOnce { status: ExitStatus::Code(3), log });
+        }
+        SandboxSpec {
+            folder: format!("/in-memory/{}", self.kind.agents().len()).into(),
+            program: format!("{agent:?}").into(),
+            args: Vec::new(),
+            code: "/".into(),
+            env: BTreeMap::new(),
+            limits: ResourceLimits::default(),
+        }
+    }
+
+    fn spec_without_program(&self) -> SandboxSpec {
+        let spec = self.spec(Agent::Counts);
+        self.kind.script_next_start(ScriptedStart::ProgramMissing);
+        spec
+    }
+
+    async fn start(&self, agent: Agent) -> Arc<dyn Sandbox> {
+        let sandbox = self.kind.start(&self.spec(agent)).await.unwrap();
+        let started = self.kind.agents().pop().unwrap();
+        if matches!(agent, Agent::CountsOn) {
+            started.ignore_terminate();
+        }
+        if !matches!(agent, Agent::Leaves) {
+            started.write_log(b"serving\n");
+        }
+        sandbox
+    }
+}
+
+async fn count(agent: InMemoryAgent, mut io: DuplexStream) {
+    let usage = agent.usage().unwrap();
+    // The number of connections so far is kept in what is free to use for it: its processor time.
+    let connections = usage.cpu.as_secs() + 1;
+    agent.set_usage(agentcore_sandbox::Usage { cpu: Duration::from_secs(connections), ..usage });
+    let mut word = [0; 100];
+    let read = io.read(&mut word).await.unwrap_or(0);
+    let answer = [format!("{connections} ").as_bytes(), &word[..read]].concat();
+    // Who asked may have gone.
+    let _ = io.write_all(&answer).await;
+}
+
+/// Sends a word and returns all that comes back.
+pub(crate) async fn ask(sandbox: &dyn Sandbox, word: &str) -> String {
+    let talk = async {
+        let mut io = sandbox.connect().await.unwrap();
+        io.write_all(word.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        io.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    tokio::time::timeout(LIMIT, talk).await.unwrap()
+}
+
+/// Waits for the end.
+pub(crate) async fn end_of(sandbox: &dyn Sandbox) -> Exit {
+    tokio::time::timeout(LIMIT, sandbox.wait()).await.unwrap()
+}
+
+/// Ends it and makes sure that it has ended.
+pub(crate) async fn kill(sandbox: &dyn Sandbox) -> Exit {
+    sandbox.stop(StopSignal::Kill).unwrap();
+    end_of(sandbox).await
+}
+
+/// Waits until something that happens elsewhere has happened.
+pub(crate) async fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let wait = async {
+        while !happened() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "in vain: {what}");
+}
+
+/// Waits until the log has a line.
+pub(crate) async fn until_logged(sandbox: &dyn Sandbox, line: &str) {
+    until(line, || log(sandbox).lines().any(|logged| logged == line)).await;
+}
+
+pub(crate) fn log(sandbox: &dyn Sandbox) -> String {
+    String::from_utf8_lossy(&sandbox.log_tail(1 << 20).unwrap()).into_owned()
+}
+
+/// The init that the tests run.
+pub(crate) fn init() -> OsString {
+    Path::new(env!("CARGO_BIN_EXE_agentcore-init")).into()
+}
