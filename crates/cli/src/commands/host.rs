@@ -11,6 +11,7 @@ use agentcore_runtime::{AgentDefinition, Host, HostError, HostOptions};
 use agentcore_sandbox::python::python_command;
 use agentcore_sandbox::{ProcessKind, ProcessOptions};
 use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::launchable::{LaunchError, Launchable};
@@ -69,11 +70,22 @@ fn definition(agent: &Launchable, env: &BTreeMap<String, String>) -> Result<Agen
 
 /// Starts a host whose sandboxes are processes.
 pub(super) async fn start(options: HostOptions) -> anyhow::Result<Host> {
+    raise_descriptor_limit();
     let program = env::current_exe().context("cannot find this program")?;
     let init = vec![program.into_os_string(), OsString::from(INIT_COMMAND)];
     let clock = Arc::new(SystemClock);
     let kind = ProcessKind::new(ProcessOptions::new(init), clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)
+}
+
+/// Takes all the descriptors that are to be had: shells hand out 1,024, and a host needs some for
+/// each session.
+fn raise_descriptor_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(limit = soft, %error, "the limit on open files cannot be raised");
+    }
 }
 
 fn explain(error: HostError) -> anyhow::Error {

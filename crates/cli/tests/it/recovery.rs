@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{Project, eventually, session_id};
@@ -101,5 +102,25 @@ async fn a_session_that_ended_without_a_host_is_explained_by_the_next() {
     let shown = project.ended(&session).await;
     assert_eq!(shown["reason"]["kind"], "ProcessExited", "{shown}");
     assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains("SIGKILL")), "{shown}");
+    host.interrupt().await;
+}
+
+#[tokio::test]
+async fn sessions_of_a_server_outlive_its_sigterm_and_those_of_a_launch_do_not() {
+    let project = Project::with_test_agent(&[]).await;
+    let session = session_id("kept");
+    let host = project.serve(&[]).await;
+    let before = project.invoke(&session, r#"{"work": 60}"#).await;
+    host.end(Signal::SIGTERM).await;
+    assert!(project.processes().iter().any(|process| process.is_test_agent()), "left running");
+
+    let host = project.serve(&["--on-shutdown", "stop"]).await;
+    let after = project.invoke(&session, "{}").await;
+    assert_eq!((&after["pid"], &after["count"]), (&before["pid"], &2.into()), "memory intact");
+    host.end(Signal::SIGTERM).await;
+    project.expect_no_processes().await;
+
+    let host = project.launch(&[]).await;
+    assert_eq!(project.session(&session).await["reason"]["kind"], "HostShutdown");
     host.interrupt().await;
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -151,8 +152,18 @@ impl Project {
 
     /// Starts `launch -l` on a free port, and waits until it serves.
     pub(crate) async fn launch(&self, options: &[&str]) -> Host {
+        self.host(&[&["launch", "-l", "--port", "0"], options].concat()).await
+    }
+
+    /// Starts `serve` on a free port, with its state where commands in the project find it.
+    pub(crate) async fn serve(&self, options: &[&str]) -> Host {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--state", ".agentcore"];
+        self.host(&[&serve, options].concat()).await
+    }
+
+    async fn host(&self, arguments: &[&str]) -> Host {
         let log = std::fs::File::create(self.path().join("host.log")).unwrap();
-        let mut command = self.command(&[&["launch", "-l", "--port", "0"], options].concat());
+        let mut command = self.command(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let pid = child.id().unwrap();
         let record = self.path().join(".agentcore/host.json");
@@ -212,9 +223,14 @@ impl Host {
         self.child.kill().await.unwrap();
     }
 
-    /// Ends the host as Ctrl-C does, which takes its sessions with it.
-    pub(crate) async fn interrupt(mut self) {
-        processes::signal(self.pid(), nix::sys::signal::Signal::SIGINT);
+    /// Ends the host as Ctrl-C does, which takes the sessions of `launch -l` with it.
+    pub(crate) async fn interrupt(self) {
+        self.end(Signal::SIGINT).await;
+    }
+
+    /// Ends the host with a signal, and waits for its end.
+    pub(crate) async fn end(mut self, signal: Signal) {
+        processes::signal(self.pid(), signal);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.expect("the host does not end").unwrap();
         assert!(status.success(), "the host ended with {status}");
