@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::Tasks;
 use super::registry::End;
+use super::{TaskError, Tasks, panic_message};
 use crate::outcome::Settled;
 
 /// A task as its own code sees it: its id, its progress, and whether it should end.
@@ -121,6 +121,13 @@ impl TaskGuard {
         self.ended = true;
     }
 
+    /// Ends the task as failed by a panic.
+    pub(super) fn panicked(self, panic: &(dyn std::any::Any + Send)) -> TaskError {
+        let message = panic_message(panic);
+        self.settle(Settled::Failed(panicked(&message)));
+        TaskError::Panicked(message)
+    }
+
     pub(super) fn cancelled(mut self) {
         self.task.tasks.registry.end(self.task.id, End::Cancelled);
         self.ended = true;
@@ -150,6 +157,6 @@ impl Drop for TaskGuard {
 }
 
 /// The failure of a task that panicked.
-pub(super) fn panicked(message: &str) -> TaskFailure {
+fn panicked(message: &str) -> TaskFailure {
     TaskFailure { kind: "panic".into(), message: message.into() }
 }

@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::guard::{Task, TaskGuard, panicked};
+use super::Tasks;
+use super::guard::{Task, TaskGuard};
 use crate::outcome::Settled;
 
 /// Why awaiting a task yields no value.
@@ -28,8 +29,10 @@ pub enum TaskError {
 pin_project! {
     /// Polls a future, and ends its task the way the future ends.
     pub(super) struct Tracked<F: Future> {
+        // Gone as soon as the task has ended: the record speaks of the end only after the
+        // destructors of what the future held have run.
         #[pin]
-        future: F,
+        future: Option<F>,
         #[pin]
         cancelled: WaitForCancellationFutureOwned,
         guard: Option<TaskGuard>,
@@ -39,7 +42,10 @@ pin_project! {
     impl<F: Future> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             // Dropped before its end: `tokio::spawn`'s `abort`, a `select!`, or the runtime's end.
-            if let Some(guard) = this.project().guard.take() {
+            let mut this = this.project();
+            if let Some(guard) = this.guard.take() {
+                // Should a destructor panic, the guard sees it: the task has failed.
+                guard.task().tasks().clone().sync_scope(|| this.future.set(None));
                 guard.cancelled();
             }
         }
@@ -49,7 +55,7 @@ pin_project! {
 impl<F: Future> Tracked<F> {
     pub(super) fn new(future: F, guard: TaskGuard, settle: fn(&F::Output) -> Settled) -> Self {
         let cancelled = guard.task().cancel_token().clone().cancelled_owned();
-        Self { future, cancelled, guard: Some(guard), settle }
+        Self { future: Some(future), cancelled, guard: Some(guard), settle }
     }
 }
 
@@ -57,25 +63,39 @@ impl<F: Future> Future for Tracked<F> {
     type Output = Result<F::Output, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         let guard = this.guard.as_ref().expect("a future is not polled after its end");
         let tasks = guard.task().tasks().clone();
-        if this.cancelled.poll(cx).is_ready() {
-            this.guard.take().expect("checked above").cancelled();
-            return Poll::Ready(Err(TaskError::Cancelled));
-        }
+        let cancelled = this.cancelled.poll(cx).is_ready();
         // A panic is caught here, so that it ends this task and nothing else: neither the thread
         // nor the handler that awaits it. The future is not touched again afterwards.
-        let polled = catch_unwind(AssertUnwindSafe(|| tasks.sync_scope(|| this.future.poll(cx))));
-        let (settled, output) = match polled {
-            Ok(poll) => {
-                let value = ready!(poll);
-                ((this.settle)(&value), Ok(value))
+        let polled = within(&tasks, || {
+            if cancelled {
+                this.future.set(None);
+                return Poll::Ready(None);
             }
-            Err(panic) => after_panic(&*panic),
+            let future = this.future.as_mut().as_pin_mut().expect("it is there until the task ends");
+            let value = ready!(future.poll(cx));
+            let settled = (this.settle)(&value);
+            this.future.set(None);
+            Poll::Ready(Some((settled, value)))
+        });
+        let ended = match polled {
+            Ok(poll) => Ok(ready!(poll)),
+            Err(panic) => Err(panic),
         };
-        this.guard.take().expect("checked above").settle(settled);
-        Poll::Ready(output)
+        let guard = this.guard.take().expect("checked above");
+        Poll::Ready(match ended {
+            Ok(Some((settled, value))) => {
+                guard.settle(settled);
+                Ok(value)
+            }
+            Ok(None) => {
+                guard.cancelled();
+                Err(TaskError::Cancelled)
+            }
+            Err(panic) => Err(guard.panicked(&*panic)),
+        })
     }
 }
 
@@ -112,18 +132,25 @@ impl<T: Send + 'static> TaskHandle<T> {
         let (sender, handle) = Self::channel(&guard);
         let tasks = guard.task().tasks().clone();
         let runtime = tasks.registry.runtime();
+        let unstarted = Unstarted(Some(guard));
         let run = move || {
             let _runtime = runtime.enter();
+            let guard = unstarted.begin();
             let task = guard.task().clone();
-            let (settled, value) = match catch_unwind(AssertUnwindSafe(|| tasks.sync_scope(|| work(task)))) {
-                Ok(value) => (settle(&value), Ok(value)),
-                Err(panic) => after_panic(&*panic),
+            let worked = within(&tasks, || {
+                let value = work(task);
+                (settle(&value), value)
+            });
+            let value = match worked {
+                Ok((settled, value)) => {
+                    guard.settle(settled);
+                    Ok(value)
+                }
+                Err(panic) => Err(guard.panicked(&*panic)),
             };
-            guard.settle(settled);
             let _ = sender.send(value);
         };
         if let Err(error) = std::thread::Builder::new().name("agentcore-task".into()).spawn(run) {
-            // The closure is gone, and with it the guard, which completed the task: say so here.
             tracing::error!(task.id = %handle.id, %error, "a thread for the task cannot be started");
         }
         handle
@@ -157,9 +184,26 @@ impl<T> Future for TaskHandle<T> {
     }
 }
 
-fn after_panic<T>(panic: &(dyn Any + Send)) -> (Settled, Result<T, TaskError>) {
-    let message = panic_message(panic);
-    (Settled::Failed(panicked(&message)), Err(TaskError::Panicked(message)))
+/// Runs an author's code on behalf of `tasks`, and catches its panic.
+fn within<T>(tasks: &Tasks, work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    catch_unwind(AssertUnwindSafe(|| tasks.sync_scope(work)))
+}
+
+/// The guard of a task whose thread has yet to start. Should it never, the task has failed.
+struct Unstarted(Option<TaskGuard>);
+
+impl Unstarted {
+    fn begin(mut self) -> TaskGuard {
+        self.0.take().expect("a task begins once")
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(guard) = self.0.take() {
+            guard.fail("the machine has no thread for it: too many are running");
+        }
+    }
 }
 
 /// What a panic said.
@@ -170,5 +214,21 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
         text.clone()
     } else {
         "a panic without a message".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcore_protocol::TaskStatus;
+
+    #[test]
+    fn a_task_whose_thread_never_starts_has_failed() {
+        let tasks = Tasks::detached();
+        let guard = tasks.task("t").start();
+        let id = guard.id();
+        drop(Unstarted(Some(guard)));
+        assert_eq!(tasks.get_async_task(id).unwrap().status, TaskStatus::Failed);
+        assert_eq!(tasks.active_count(), 0);
     }
 }
