@@ -25,7 +25,7 @@ impl<'a> TaskBuilder<'a> {
 
     /// Attaches anything that can be turned into JSON, to be read with the task's info.
     pub fn metadata(mut self, metadata: impl Serialize) -> Self {
-        self.metadata = self.tasks.to_json("metadata", &metadata);
+        self.metadata = self.tasks.metadata(&metadata);
         self
     }
 

@@ -10,8 +10,9 @@ use agentcore_protocol::{TaskId, TaskRecord};
 pub struct FinishedLimits {
     /// Most tasks.
     pub count: usize,
-    /// Most bytes of names, metadata, progress, results and errors, taken together. A task whose
-    /// result alone is larger is kept without its result.
+    /// Most bytes of names, metadata, progress, results and errors, taken together. A task that
+    /// alone is larger is kept without its result, or, if need be, without its progress and
+    /// metadata, or not at all.
     pub bytes: usize,
 }
 
@@ -41,8 +42,16 @@ impl Finished {
     }
 
     pub(super) fn insert(&mut self, mut record: TaskRecord) {
+        let parts: [fn(&mut TaskRecord); 3] =
+            [|r| r.result = None, |r| r.progress = None, |r| r.metadata = None];
+        for leave_out in parts {
+            if size(&record) > self.limits.bytes {
+                leave_out(&mut record);
+            }
+        }
         if size(&record) > self.limits.bytes {
-            record.result = None;
+            // It would drive out all the others, and then itself.
+            return;
         }
         self.bytes += size(&record);
         self.oldest_first.push_back(record.task_id);
@@ -105,6 +114,17 @@ mod tests {
         let kept = finished.get(TaskId::from_random(1)).unwrap();
         assert_eq!(kept.status, TaskStatus::Completed);
         assert!(kept.result.is_none());
+    }
+
+    #[test]
+    fn a_task_that_is_too_large_drives_no_other_out() {
+        let mut finished = Finished::new(FinishedLimits { count: 10, bytes: 1000 });
+        finished.insert(record(1, 10));
+        let large = || Some(to_raw_value(&"x".repeat(5000)).unwrap());
+        finished.insert(TaskRecord { progress: large(), metadata: large(), ..record(2, 5000) });
+        finished.insert(TaskRecord { name: "x".repeat(5000), ..record(3, 10) });
+        let kept: Vec<_> = finished.oldest_first().map(|record| record.task_id).collect();
+        assert_eq!(kept, [1, 2].map(TaskId::from_random));
     }
 
     proptest! {

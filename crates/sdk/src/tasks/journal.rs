@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 
 use agentcore_protocol::journal::{FILE_NAME, JournalLine};
 
+/// How large a buffer is kept from one line to the next.
+const KEPT_BUFFER: usize = 64 << 10;
+
 /// An open journal.
 ///
 /// Lines are written at once, in the order of the changes: the kernel has them when `append`
@@ -46,6 +49,8 @@ impl Journal {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { file, buffer, torn } = &mut *state;
         buffer.clear();
+        // One large result must not hold its memory for ever.
+        buffer.shrink_to(KEPT_BUFFER);
         if *torn {
             buffer.push(b'\n');
         }

@@ -91,8 +91,7 @@ impl Tasks {
     ///
     /// [`complete_async_task`]: Self::complete_async_task
     pub fn add_async_task(&self, name: impl Into<Cow<'static, str>>, metadata: impl Serialize) -> TaskId {
-        let metadata = self.to_json("metadata", &metadata).filter(|json| json.get() != "null");
-        self.registry.start(name.into(), metadata).0
+        self.registry.start(name.into(), self.metadata(&metadata)).0
     }
 
     /// Marks a task as completed, without a result. `false`, and a warning in the log, when no
@@ -128,7 +127,7 @@ impl Tasks {
     /// A spawned future, and one made by [`#[async_task]`](macro@crate::async_task), is dropped at
     /// its next await point, so destructors run, and the task is `cancelled`. Blocking tasks and
     /// those that are only counted cannot be interrupted: they see [`Task::is_cancelled`], and are
-    /// `cancelled` once they end.
+    /// `cancelled` once they end, unless they end with an error.
     pub fn cancel(&self, id: TaskId) -> bool {
         self.registry.cancel(id)
     }
@@ -146,6 +145,11 @@ impl Tasks {
     /// Waits until no task is running.
     pub(crate) async fn wait_idle(&self) {
         self.registry.idle().await;
+    }
+
+    /// Metadata as JSON; `None` and `()` are no metadata.
+    fn metadata(&self, metadata: &impl Serialize) -> Option<Box<serde_json::value::RawValue>> {
+        self.to_json("metadata", metadata).filter(|json| json.get() != "null")
     }
 
     fn to_json(&self, what: &str, value: &impl Serialize) -> Option<Box<serde_json::value::RawValue>> {

@@ -88,6 +88,19 @@ impl Registry {
     }
 
     pub(super) fn set_journal(&self, journal: Journal) {
+        let table = self.table();
+        // Tasks may have begun before the app is served: the journal begins with those.
+        let mut running: Vec<_> = table.running.iter().collect();
+        running.sort_unstable_by_key(|(_, task)| task.order);
+        for (&task_id, task) in running {
+            let started =
+                TaskChange::Started { name: task.name.clone().into_owned(), metadata: task.metadata.clone() };
+            journal.append(&JournalLine { at: task.started_at, task_id, change: started });
+            if let Some(progress) = task.progress.clone() {
+                let change = TaskChange::Progress(progress);
+                journal.append(&JournalLine { at: self.clock.now(), task_id, change });
+            }
+        }
         // Served twice, an app goes on with the journal that it has.
         let _ = self.journal.set(journal);
     }
