@@ -138,7 +138,10 @@ impl CustomPing {
     /// The call that is under way, or a new one.
     fn join_or_call(&self) -> Outstanding {
         let mut state = lock(&self.state);
-        if let Some(outstanding) = &state.outstanding {
+        // A call whose runtime is gone will never return: then it is made anew.
+        if let Some(outstanding) = &state.outstanding
+            && outstanding.done.has_changed().is_ok()
+        {
             return outstanding.clone();
         }
         let (sender, done) = watch::channel(None);

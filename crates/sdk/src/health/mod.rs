@@ -88,17 +88,15 @@ impl Judge {
         let custom = self.custom.get().expect("`report_now` answers where there is no custom handler");
         let status = custom.status().await.unwrap_or(self.automatic());
         // Forced while the handler was thinking: forced it is.
-        self.last.change_to(self.forced().unwrap_or(status), &*self.clock)
+        self.last.follow(|| self.forced().unwrap_or(status), &*self.clock)
     }
 
     /// The same without waiting; `None` when the custom handler must be asked.
     pub(crate) fn report_now(&self) -> Option<PingReport> {
-        let status = match self.forced() {
-            Some(forced) => forced,
-            None if self.custom.get().is_some() => return None,
-            None => self.automatic(),
-        };
-        Some(self.last.change_to(status, &*self.clock))
+        if self.forced().is_none() && self.custom.get().is_some() {
+            return None;
+        }
+        Some(self.last.follow(|| self.forced().unwrap_or(self.automatic()), &*self.clock))
     }
 
     /// Called under the registry's lock, so that changes arrive in their order.
@@ -150,18 +148,22 @@ impl LastReport {
         Self::unpack(self.0.load(Ordering::Acquire))
     }
 
-    /// Records `status` with the current time if it differs from the last one.
-    fn change_to(&self, status: PingStatus, clock: &dyn Clock) -> PingReport {
+    /// Records what `status` says, with the current time if it differs from the last one.
+    ///
+    /// `status` is asked again after each change: a ping that was overtaken by a task's start or
+    /// end would else leave an old status behind, and the next ping a change that never was.
+    fn follow(&self, status: impl Fn() -> PingStatus, clock: &dyn Clock) -> PingReport {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
+            let status = status();
             if Self::unpack(word).status == status {
                 return Self::unpack(word);
             }
             let changed = Self::pack(status, clock.now());
-            match self.0.compare_exchange_weak(word, changed, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Self::unpack(changed),
-                Err(current) => word = current,
-            }
+            word = match self.0.compare_exchange(word, changed, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => changed,
+                Err(current) => current,
+            };
         }
     }
 }
