@@ -5,11 +5,15 @@ mod socket;
 #[cfg(unix)]
 mod standby;
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +26,7 @@ use self::socket::Accepted;
 pub use self::socket::Listener;
 pub(crate) use self::socket::{Place, bind};
 use crate::embed::Peer;
+use crate::respond::Response;
 use crate::service::AppService;
 
 /// How long to wait when no connection can be accepted, as with too many open files.
@@ -30,6 +35,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves connections until `stop` resolves; then finishes what is under way, for at most `grace`.
 pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Future, grace: Duration) {
     let connections = Connections::new(service);
+    // Whoever stops listening to this future has stopped the server too.
+    let _stopped = connections.stopping.clone().drop_guard();
     connections.stand_by(&listener);
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -40,6 +47,7 @@ pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Fu
                     connections.serve(stream, peer);
                 }
                 Ok(Accepted::Unix(stream)) => connections.serve(stream, None),
+                Err(error) if left_early(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -52,6 +60,12 @@ pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Fu
     connections.drain(grace).await;
 }
 
+/// Whether a client has left before its connection was accepted: its affair, not the server's.
+fn left_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+#[derive(Clone)]
 struct Connections {
     service: AppService,
     http: http1::Builder,
@@ -69,24 +83,38 @@ impl Connections {
     /// Has `/ping` answered even while an author's code blocks the runtime.
     fn stand_by(&self, listener: &Listener) {
         #[cfg(unix)]
-        if let Err(error) = standby::start(listener, self.service.clone(), self.stopping.clone()) {
+        if let Err(error) = standby::start(listener, self.clone()) {
             tracing::warn!(%error, "nobody stands by: /ping waits while handlers block the runtime");
         }
     }
 
     fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<SocketAddr>) {
         let service = self.service.clone();
+        tokio::spawn(self.connection(stream, peer, move |request| service.respond(request)));
+    }
+
+    /// A connection, to be spawned: served to its end, which comes soon once the server stops.
+    fn connection<F, A>(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Option<SocketAddr>,
+        respond: F,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Fn(Request<Incoming>) -> A + Send + 'static,
+        A: Future<Output = Result<Response, Infallible>> + Send + 'static,
+    {
         // Nobody but a front asks for the client's address.
-        let peer = peer.filter(|_| service.shared().front.is_some()).map(Peer);
-        let respond = service_fn(move |mut request: http::Request<_>| {
+        let peer = peer.filter(|_| self.service.shared().front.is_some()).map(Peer);
+        let respond = service_fn(move |mut request: Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            service.respond(request)
+            respond(request)
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), respond).with_upgrades();
         let stopping = self.stopping.clone();
-        self.open.spawn(async move {
+        self.open.track_future(async move {
             let mut connection = std::pin::pin!(connection);
             let served = tokio::select! {
                 served = connection.as_mut() => served,
@@ -98,7 +126,7 @@ impl Connections {
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended early");
             }
-        });
+        })
     }
 
     /// Tells tasks that the agent is about to stop, and waits for them, for handlers and for

@@ -10,63 +10,86 @@
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use agentcore_protocol::agent::PING_PATH;
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::socket::{Accepted, Listener};
+use super::{Connections, left_early};
 use crate::respond::{self, Response};
 use crate::service::AppService;
 
 /// How long the runtime has to accept a connection.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Starts the thread. It ends with `stop`.
+/// Starts the thread. It ends once the server stops and the connections that it accepted are done.
 ///
 /// # Errors
 /// No thread, or no further descriptor, is to be had. The server does without.
-pub(super) fn start(listener: &Listener, service: AppService, stop: CancellationToken) -> io::Result<()> {
+pub(super) fn start(listener: &Listener, connections: Connections) -> io::Result<()> {
     let waiting = Waiting::of(listener)?;
     let socket = match &waiting {
         Waiting::Tcp(listener) => listener.as_fd().try_clone_to_owned()?,
         Waiting::Unix(listener) => listener.as_fd().try_clone_to_owned()?,
     };
-    let main = Handle::current();
+    let standby = Standby { connections, main: Handle::current(), accepted: TaskTracker::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let watch = async move {
-        if let Some(Err(error)) = stop.run_until_cancelled(watch(waiting, socket, service, main)).await {
-            tracing::warn!(%error, "nobody stands by any more: /ping waits while handlers block the runtime");
-        }
-    };
-    std::thread::Builder::new().name("agentcore-standby".into()).spawn(move || runtime.block_on(watch))?;
+    std::thread::Builder::new()
+        .name("agentcore-standby".into())
+        .spawn(move || runtime.block_on(standby.run(waiting, socket)))?;
     Ok(())
 }
 
-async fn watch(waiting: Waiting, socket: OwnedFd, service: AppService, main: Handle) -> io::Result<()> {
-    // Deprecated for descriptors that somebody else may close; this one is ours alone, and the
-    // successor is an unsafe function.
-    #[allow(deprecated)]
-    let arrivals = AsyncFd::with_interest(socket, Interest::READABLE)?;
-    loop {
-        arrivals.readable().await?.clear_ready();
-        tokio::time::sleep(PATIENCE).await;
-        while let Some(accepted) = waiting.accept()? {
-            let (service, main) = (service.clone(), main.clone());
-            match accepted {
-                Accepted::Tcp(stream) => serve(stream, service, main),
-                Accepted::Unix(stream) => serve(stream, service, main),
+struct Standby {
+    connections: Connections,
+    /// The runtime that the server runs on.
+    main: Handle,
+    /// The connections that live on this thread.
+    accepted: TaskTracker,
+}
+
+impl Standby {
+    async fn run(self, waiting: Waiting, socket: OwnedFd) {
+        let stopping = self.connections.stopping.clone();
+        if let Some(Err(error)) = stopping.run_until_cancelled(self.watch(waiting, socket)).await {
+            tracing::warn!(%error, "nobody stands by any more: /ping waits while handlers block the runtime");
+        }
+        self.accepted.close();
+        self.accepted.wait().await;
+    }
+
+    async fn watch(&self, waiting: Waiting, socket: OwnedFd) -> io::Result<()> {
+        // Deprecated for descriptors that somebody else may close; this one is ours alone, and the
+        // successor is an unsafe function.
+        #[allow(deprecated)]
+        let arrivals = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        loop {
+            arrivals.readable().await?.clear_ready();
+            tokio::time::sleep(PATIENCE).await;
+            while let Some(accepted) = waiting.accept()? {
+                match accepted {
+                    Accepted::Tcp(stream) => {
+                        let peer = stream.peer_addr().ok();
+                        self.serve(stream, peer);
+                    }
+                    Accepted::Unix(stream) => self.serve(stream, None),
+                }
             }
         }
+    }
+
+    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Option<SocketAddr>) {
+        let (service, main) = (self.connections.service.clone(), self.main.clone());
+        let respond = move |request| respond(request, service.clone(), main.clone());
+        self.accepted.spawn(self.connections.connection(stream, peer, respond));
     }
 }
 
@@ -89,6 +112,7 @@ impl Waiting {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
                 stream.set_nonblocking(true)?;
+                let _ = stream.set_nodelay(true);
                 tokio::net::TcpStream::from_std(stream).map(Accepted::Tcp)
             }),
             Self::Unix(listener) => listener.accept().and_then(|(stream, _)| {
@@ -99,24 +123,10 @@ impl Waiting {
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),
             // Accepted by the runtime meanwhile, or gone again: all is well.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {
-                Ok(None)
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock || left_early(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: AppService, main: Handle) {
-    let respond = service_fn(move |request| respond(request, service.clone(), main.clone()));
-    let mut http = http1::Builder::new();
-    let connection =
-        http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), respond).with_upgrades();
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
-    });
 }
 
 async fn respond(
@@ -127,7 +137,8 @@ async fn respond(
     if request.uri().path() == PING_PATH {
         return service.respond(request).await;
     }
-    let answered = main.spawn(service.respond(request)).await;
+    // Aborted when the client leaves, as the runtime's own connections drop their answers.
+    let answered = AbortOnDropHandle::new(main.spawn(service.respond(request))).await;
     answered.unwrap_or_else(|_| {
         Ok(respond::error(http::StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping"))
     })
