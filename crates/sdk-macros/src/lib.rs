@@ -4,10 +4,11 @@
 //! time is in `bedrock_agentcore::AsyncTask`.
 
 use proc_macro::TokenStream;
-use proc_macro2::TokenStream as Tokens;
-use quote::quote;
+use proc_macro2::{Span, TokenStream as Tokens, TokenTree};
+use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{ItemFn, LitStr, ReturnType, Token};
+use syn::punctuated::Punctuated;
+use syn::{FnArg, ItemFn, LitStr, Pat, ReturnType, Token, parse_quote};
 
 /// Tracks an async function as a task: while it runs, the agent is busy.
 ///
@@ -43,16 +44,70 @@ fn expand(arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, value) => quote!(#value),
     };
+    let typed = say_type(&value);
     sig.asyncness = None;
-    sig.output = syn::parse_quote!(
+    let kept = keep_arguments(&mut sig.inputs);
+    sig.output = parse_quote!(
         -> ::bedrock_agentcore::AsyncTask<impl ::core::future::Future<Output = #value>>
     );
     Ok(quote! {
         #(#attrs)*
         #vis #sig {
-            ::bedrock_agentcore::AsyncTask::new(#name, async move #block)
+            ::bedrock_agentcore::AsyncTask::new(#name, async move {
+                #typed
+                #(#kept)*
+                #block
+            })
         }
     })
+}
+
+/// Says what the block comes to, so that `?` and coercions work as in a function.
+fn say_type(value: &Tokens) -> Option<Tokens> {
+    // An `impl Trait` has no name that could be said.
+    (!mentions_impl(value.clone())).then(|| {
+        quote! {
+            #[allow(unreachable_code, clippy::diverging_sub_expression)]
+            if false {
+                let value: #value = ::core::unreachable!();
+                return value;
+            }
+        }
+    })
+}
+
+fn mentions_impl(tokens: Tokens) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Group(group) => mentions_impl(group.stream()),
+        _ => false,
+    })
+}
+
+/// Moves every argument into the task, as an async function does: one that is not used, such as a
+/// permit, is held until the task ends. Returns the statements that do so; a pattern is taken apart
+/// there, under a plain name in the signature.
+fn keep_arguments(arguments: &mut Punctuated<FnArg, Token![,]>) -> Vec<Tokens> {
+    let mut kept = Vec::new();
+    for (index, argument) in arguments.iter_mut().enumerate() {
+        match argument {
+            FnArg::Receiver(receiver) => {
+                let this = &receiver.self_token;
+                kept.push(quote!(let _ = &#this;));
+            }
+            FnArg::Typed(argument) => {
+                let name = match &*argument.pat {
+                    Pat::Ident(plain) if plain.by_ref.is_none() && plain.subpat.is_none() => {
+                        plain.ident.clone()
+                    }
+                    _ => format_ident!("argument{index}", span = Span::mixed_site()),
+                };
+                let pattern = std::mem::replace(&mut *argument.pat, parse_quote!(#name));
+                kept.push(quote!(let #pattern = #name;));
+            }
+        }
+    }
+    kept
 }
 
 fn check(function: &ItemFn, errors: &mut Errors) {
