@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::extract::ws::{self, close_code};
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt};
@@ -90,6 +91,9 @@ impl Drop for WebSocket {
     }
 }
 
+/// How long a client has to answer the close of its WebSocket.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 type Served = Pin<Box<dyn Future<Output = Settled> + Send>>;
 
 /// A WebSocket handler: `async fn(WebSocket)`, with up to four further arguments that implement
@@ -151,8 +155,18 @@ pub(crate) async fn serve(handler: ErasedWebSocketHandler, socket: ws::WebSocket
         }
     };
     let returned = home.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(mut socket) = returned {
-        // Closed by the other side already, or by the handler: then there is nothing left to say.
-        let _ = socket.send(Message::Close(Some(frame))).await;
+    if let Some(socket) = returned {
+        // A client that neither reads nor leaves is not waited for.
+        let _ = tokio::time::timeout(FAREWELL, close(socket, frame)).await;
+    }
+}
+
+/// Closes a connection. What the client still sends is read and thrown away until it has closed
+/// too: a socket that is dropped with bytes unread resets the connection, and the client would
+/// never see the code.
+async fn close(mut socket: ws::WebSocket, frame: ws::CloseFrame) {
+    // Closed by the other side already, or by the handler: then there is nothing left to say.
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
     }
 }
