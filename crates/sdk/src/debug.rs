@@ -17,7 +17,10 @@ pub(crate) fn requested_action(payload: &[u8]) -> Option<Value> {
     let empty = match &action {
         Value::Null | Value::Bool(false) => true,
         Value::String(name) => name.is_empty(),
-        _ => false,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Bool(true) => false,
     };
     (!empty).then_some(action)
 }
@@ -57,6 +60,10 @@ mod tests {
             r#"{"prompt":"hi"}"#,
             r#"{"_agent_core_app_action":""}"#,
             r#"{"_agent_core_app_action":null}"#,
+            r#"{"_agent_core_app_action":false}"#,
+            r#"{"_agent_core_app_action":0}"#,
+            r#"{"_agent_core_app_action":[]}"#,
+            r#"{"_agent_core_app_action":{}}"#,
             "[1]",
             "\"ping_status\"",
         ] {

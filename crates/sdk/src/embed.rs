@@ -116,6 +116,12 @@ pub fn decode(payload: Bytes) -> Result<Bytes, String> {
     to_text(payload).map_err(|error| error.to_string())
 }
 
+/// Answers a request as the service does for those that its front leaves alone.
+pub async fn answer(service: &AppService, request: Request<Body>) -> Response {
+    let Ok(response) = service.respond_itself(request).await;
+    response
+}
+
 /// Binds where `app` is to be served: see [`App::serve`].
 pub async fn bind(app: &App) -> Result<Listener, ServeError> {
     serve::bind(app.place()).await

@@ -50,7 +50,9 @@ pub(crate) fn status_of(error: &(dyn StdError + 'static)) -> Option<StatusCode> 
 }
 
 /// Why an app cannot be served.
-#[derive(Debug, thiserror::Error)]
+///
+/// It prints as its message in `{:?}` too, for that is how Rust reports what `main` returns.
+#[derive(thiserror::Error)]
 pub enum ServeError {
     /// `PORT` is no port number.
     #[error("the environment variable PORT is {0:?}: expected a number from 0 to 65535")]
@@ -79,4 +81,10 @@ pub enum ServeError {
     /// Signals or the runtime cannot be set up.
     #[error("cannot set up the server: {0}")]
     Setup(#[from] io::Error),
+}
+
+impl std::fmt::Debug for ServeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }

@@ -14,15 +14,16 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderValue, Method, Request, StatusCode};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::debug;
 use crate::embed::Front;
 use crate::entrypoint::{
-    Answer, Attended, BlockingPool, ErasedHandler, Events, Invocation, RequestContext, read_body, to_text,
+    Answer, Attended, BlockingPool, ErasedHandler, Events, Handled, Invocation, PayloadError, RequestContext,
+    accompany, check, decode, read_body,
 };
 use crate::health::{Health, Judge};
 use crate::logs;
@@ -75,11 +76,23 @@ impl AppService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let at_once = |response| Either::Left(ready(Ok(response)));
         if let Some(front) = self.front_for(&request) {
             let answer = front.answer(request.map(Body::new));
             return Either::Right(Box::pin(async move { Ok(answer.await) }));
         }
+        self.respond_itself(request)
+    }
+
+    /// Answers a request without asking the front.
+    pub(crate) fn respond_itself<B>(
+        &self,
+        request: Request<B>,
+    ) -> Either<Ready<Result<Response, Infallible>>, ResponseFuture>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let at_once = |response| Either::Left(ready(Ok(response)));
         match (request.uri().path(), request.method()) {
             (PING_PATH, &Method::GET | &Method::HEAD) => match self.shared.judge.report_now() {
                 Some(report) => at_once(respond::json(StatusCode::OK, &report)),
@@ -142,9 +155,9 @@ impl Shared {
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::take(&mut parts);
         let span = logs::invocation_span(&context);
-        let payload = match read_body(body, self.max_payload).await.and_then(to_text) {
+        let payload = match self.read(body, &context).await {
             Ok(payload) => payload,
-            Err(error) => return refused(&error),
+            Err(error) => return span.in_scope(|| refused(&error)),
         };
         if self.debug
             && let Some(action) = debug::requested_action(&payload)
@@ -154,31 +167,43 @@ impl Shared {
         }
         let Some(entrypoint) = &self.entrypoint else {
             // Without an entrypoint, a body that is no JSON is still the caller's mistake first.
-            return respond::error(StatusCode::INTERNAL_SERVER_ERROR, NO_ENTRYPOINT);
+            return match check(&payload) {
+                Ok(()) => respond::error(StatusCode::INTERNAL_SERVER_ERROR, NO_ENTRYPOINT),
+                Err(error) => span.in_scope(|| refused(&error)),
+            };
         };
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let work = self.tasks.scope(entrypoint(self.invocation(payload, context, parts, cancellation)));
+        let invocation = self.invocation(payload, context, parts, cancellation);
+        let entrypoint = Arc::clone(entrypoint);
+        let work = self.tasks.scope(async move { entrypoint(invocation).await });
         let handled = Attended::new(work.instrument(span.clone()), &self.handlers).await;
-        let _span = span.entered();
-        let answer = match handled {
-            Ok(answer) => answer,
-            Err(error) => {
-                client_left.disarm();
-                return refused(&error);
+        span.clone().in_scope(|| self.answer(handled, client_left, span))
+    }
+
+    async fn read<B>(&self, body: B, context: &RequestContext) -> Result<Bytes, PayloadError>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        decode(read_body(body, self.max_payload, context.asks_first()).await?).await
+    }
+
+    /// Turns what a handler came to into a response. While that is streamed, `client_left` watches
+    /// over it; a client that has its answer whole may leave as it likes.
+    fn answer(&self, handled: Handled, client_left: DropGuard, span: Span) -> Response {
+        let at_once = match handled {
+            Ok(Answer::Stream(items)) => {
+                let events = Events::new(items, self.keep_alive, self.tasks.clone(), client_left, span);
+                return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
             }
+            Ok(Answer::Response(response)) => return accompany(*response, client_left),
+            Ok(Answer::Json(json)) => respond::json_bytes(StatusCode::OK, json),
+            Ok(Answer::Failed(failure)) => failed(&failure),
+            Err(error) => refused(&error),
         };
-        if let Answer::Stream(items) = answer {
-            let events = Events::new(items, self.keep_alive, self.tasks.clone(), client_left);
-            return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
-        }
         client_left.disarm();
-        match answer {
-            Answer::Json(json) => respond::json_bytes(StatusCode::OK, json),
-            Answer::Response(response) => *response,
-            Answer::Failed(failure) => failed(&failure),
-            Answer::Stream(_) => unreachable!("returned above"),
-        }
+        at_once
     }
 
     async fn upgrade(self: Arc<Self>, mut parts: http::request::Parts) -> Response {
@@ -195,13 +220,15 @@ impl Shared {
         let client_left = cancellation.clone().drop_guard();
         let invocation = self.invocation(Bytes::new(), context, parts, cancellation);
         let handlers = self.handlers.clone();
-        upgrade.max_message_size(self.max_payload).on_upgrade(move |socket| {
-            let served = async move {
-                websocket::serve(handler, socket, invocation).await;
-                drop(client_left);
-            };
-            handlers.track_future(served.instrument(span))
-        })
+        upgrade.max_message_size(self.max_payload).max_frame_size(self.max_payload).on_upgrade(
+            move |socket| {
+                let served = async move {
+                    websocket::serve(handler, socket, invocation).await;
+                    drop(client_left);
+                };
+                handlers.track_future(served.instrument(span))
+            },
+        )
     }
 
     fn invocation(
@@ -223,7 +250,7 @@ impl Shared {
     }
 }
 
-fn refused(error: &crate::entrypoint::PayloadError) -> Response {
+fn refused(error: &PayloadError) -> Response {
     tracing::warn!(%error, "an invocation was refused");
     respond::json(error.status(), &error.body())
 }

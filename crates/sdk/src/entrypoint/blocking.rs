@@ -53,7 +53,7 @@ impl BlockingPool {
         let started =
             std::thread::Builder::new().name("agentcore-handler".into()).spawn(move || shared.serve());
         if let Err(error) = started {
-            self.shared.lock().threads -= 1;
+            self.shared.thread_missing();
             tracing::error!(%error, "no further thread for blocking handlers: requests wait for those there are");
         }
     }
@@ -62,6 +62,18 @@ impl BlockingPool {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread that was counted could not be started.
+    fn thread_missing(&self) {
+        let mut state = self.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            // Nobody would ever run these: dropped, they tell their requests so.
+            let stranded = std::mem::take(&mut state.queue);
+            drop(state);
+            drop(stranded);
+        }
     }
 
     fn serve(&self) {
@@ -108,6 +120,18 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
         assert!(pool.shared.lock().threads <= 2);
+    }
+
+    #[test]
+    fn jobs_that_no_thread_will_ever_run_are_dropped_so_that_their_requests_end() {
+        let pool = BlockingPool::new(1);
+        let (done, finished) = mpsc::channel::<()>();
+        let mut state = pool.shared.lock();
+        state.threads = 1;
+        state.queue.push_back(Box::new(move || done.send(()).unwrap()));
+        drop(state);
+        pool.shared.thread_missing();
+        assert_eq!(finished.recv(), Err(mpsc::RecvError));
     }
 
     #[test]

@@ -85,6 +85,11 @@ impl RequestContext {
         &self.inner.headers
     }
 
+    /// Whether the client waits for a word before it sends its body (`Expect: 100-continue`).
+    pub(crate) fn asks_first(&self) -> bool {
+        self.header("expect").is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         text(&self.inner.headers, name)
     }

@@ -14,7 +14,7 @@ use crate::outcome::Failure;
 use crate::tasks::panic_message;
 
 /// What became of an invocation: an answer, or a payload that the handler cannot take.
-pub(super) type Handled = Result<Answer, PayloadError>;
+pub(crate) type Handled = Result<Answer, PayloadError>;
 type HandledFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
 
 /// An async entrypoint: `async fn(payload)`, with up to four further arguments that implement

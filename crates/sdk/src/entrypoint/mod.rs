@@ -1,5 +1,6 @@
 //! From a request to a handler's arguments, and from what it returns to an answer.
 
+mod accompanied;
 mod answer;
 mod attended;
 mod blocking;
@@ -9,6 +10,7 @@ mod handler;
 mod payload;
 mod sse;
 
+pub(crate) use self::accompanied::accompany;
 pub(crate) use self::answer::Answer;
 pub use self::answer::IntoAnswer;
 pub(crate) use self::attended::Attended;
@@ -16,7 +18,7 @@ pub(crate) use self::blocking::BlockingPool;
 pub use self::context::RequestContext;
 pub use self::extract::FromInvocation;
 pub(crate) use self::extract::Invocation;
-pub(crate) use self::handler::ErasedHandler;
 pub use self::handler::{BlockingHandler, Handler};
-pub(crate) use self::payload::{PayloadError, read_body, to_text};
+pub(crate) use self::handler::{ErasedHandler, Handled};
+pub(crate) use self::payload::{PayloadError, check, decode, read_body, to_text};
 pub(crate) use self::sse::{Events, ItemStream};

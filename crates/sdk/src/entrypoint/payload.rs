@@ -49,8 +49,9 @@ impl PayloadError {
 /// Reads a whole body of at most `limit` bytes.
 ///
 /// A body that is too large is read to its end all the same, up to as much again, and thrown away:
-/// most clients look at an answer only once they have sent their request.
-pub(crate) async fn read_body<B>(body: B, limit: usize) -> Result<Bytes, PayloadError>
+/// most clients look at an answer only once they have sent their request. One that asked first
+/// (`Expect: 100-continue`) gets the answer instead.
+pub(crate) async fn read_body<B>(body: B, limit: usize, asked_first: bool) -> Result<Bytes, PayloadError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -65,6 +66,8 @@ where
             }
             Err(_) => {}
         }
+    } else if asked_first {
+        return Err(PayloadError::TooLarge { limit });
     }
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -74,6 +77,15 @@ where
         }
     }
     Err(PayloadError::TooLarge { limit })
+}
+
+/// Turns a body into text as [`to_text`] does, a large one off the I/O threads.
+pub(crate) async fn decode(body: Bytes) -> Result<Bytes, PayloadError> {
+    if body.len() <= LARGE {
+        return to_text(body);
+    }
+    let decoded = tokio::task::spawn_blocking(move || to_text(body)).await;
+    decoded.unwrap_or_else(|error| Err(PayloadError::Interrupted(error.to_string())))
 }
 
 /// Turns a body into UTF-8, without a byte-order mark. Like JSON readers of old it accepts UTF-16
@@ -132,6 +144,11 @@ fn detect(body: &[u8]) -> Encoding {
         [a, 0, ..] if a != 0 => Encoding::Utf16 { skip: 0, unit: u16::from_le_bytes },
         _ => Encoding::Utf8 { skip: 0 },
     }
+}
+
+/// Whether a payload is JSON, for when there is no handler to take it.
+pub(crate) fn check(text: &[u8]) -> Result<(), PayloadError> {
+    parse_now::<serde::de::IgnoredAny>(text).map(drop)
 }
 
 /// Parses a payload, a large one off the I/O threads.

@@ -12,12 +12,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::DropGuard;
+use tracing::Span;
 
 use crate::outcome::{Failure, Outcome};
 use crate::tasks::{Tasks, panic_message};
 
 /// Items that are ready at once are sent together, up to this many bytes.
 const BATCH_BYTES: usize = 16 << 10;
+
+/// Where a keep-alive that is too long for the clock goes.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365);
 
 type Item = Result<Bytes, Failure>;
 
@@ -52,12 +56,20 @@ pub(crate) struct Events {
     keep_alive: Duration,
     quiet: Pin<Box<Sleep>>,
     client_left: Option<DropGuard>,
+    span: Span,
 }
 
 impl Events {
-    pub(crate) fn new(items: ItemStream, keep_alive: Duration, tasks: Tasks, client_left: DropGuard) -> Self {
+    /// What is logged meanwhile is in `span`.
+    pub(crate) fn new(
+        items: ItemStream,
+        keep_alive: Duration,
+        tasks: Tasks,
+        client_left: DropGuard,
+        span: Span,
+    ) -> Self {
         let quiet = Box::pin(sleep(keep_alive));
-        Self { items: Some(items.0), tasks, keep_alive, quiet, client_left: Some(client_left) }
+        Self { items: Some(items.0), tasks, keep_alive, quiet, client_left: Some(client_left), span }
     }
 
     /// Appends what is ready to `out`. Pending: nothing more for now.
@@ -100,14 +112,24 @@ impl Events {
     }
 
     fn rest(&mut self) {
-        self.quiet.as_mut().reset(Instant::now() + self.keep_alive);
+        let far_away = || Instant::now() + FOREVER;
+        let next = Instant::now().checked_add(self.keep_alive);
+        self.quiet.as_mut().reset(next.unwrap_or_else(far_away));
     }
 }
 
 fn push_event(out: &mut BytesMut, json: &[u8]) {
     out.reserve(json.len() + 8);
     out.put_slice(b"data: ");
+    let start = out.len();
     out.put_slice(json);
+    // JSON escapes line ends in texts. Those between members, as in a `RawValue` that is
+    // pretty-printed, are blanks, and would end the event's line.
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
     out.put_slice(b"\n\n");
 }
 
@@ -116,7 +138,7 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut out = BytesMut::new();
-        let filled = self.fill(&mut out, cx);
+        let filled = self.span.clone().in_scope(|| self.fill(&mut out, cx));
         if !out.is_empty() {
             self.rest();
             return Poll::Ready(Some(Ok(out.freeze())));
