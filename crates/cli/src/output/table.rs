@@ -33,6 +33,9 @@ mod tests {
     fn columns_line_up_and_lines_end_where_their_text_does() {
         let text = table(["A", "LONG"], [["aaa".into(), "x".into()], ["b".into(), String::new()]]);
         assert_eq!(text, "A    LONG\naaa  x\nb");
+        let styled = crate::output::styled(crate::output::GOOD, "active");
+        let coloured = table(["STATE", "X"], [[styled, "1".into()], ["idle".into(), "2".into()]]);
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), "STATE   X\nactive  1\nidle    2");
         assert_eq!(pairs([("a", "1".to_owned()), ("long", "2".to_owned())]), "a     1\nlong  2");
     }
 }

@@ -1,30 +1,45 @@
 //! Agents that misbehave: the caller gets a clear error, the operator a reason, and no process is
 //! left behind.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Done, Project, session_id};
+use crate::support::{Done, Host, Project, agent, python, session_id};
 
-/// What came of invoking a bad agent once, and what `sessions show` says in the end.
-async fn invoke_bad(agent: &str, options: &[&str]) -> (Done, Value) {
+/// A host without much patience, and a project whose agent is this program.
+async fn impatient(program: &str) -> (Project, Host) {
     let project = Project::new();
-    project.executable("bad.sh", agent);
+    project.executable("bad.sh", program);
     project.configure("bad.sh", &[]).await;
-    let host = project.launch(options).await;
+    let host = serve_impatiently(&project).await;
+    (project, host)
+}
+
+async fn serve_impatiently(project: &Project) -> Host {
+    project.file(
+        "host.yaml",
+        "timeouts: {startup: 2, stop_grace: 0.5, answer: 2, ping_interval: 0.2, unresponsive_idle: 2}\n",
+    );
+    project.serve(&["--config", "host.yaml", "--on-shutdown", "stop"]).await
+}
+
+/// What came of one invocation of a bad agent, and what `sessions show` says in the end.
+async fn invoke_bad(program: &str, payload: &str) -> (Done, Value) {
+    let (project, host) = impatient(program).await;
     let session = session_id("bad");
-    let done = project.run(&["invoke", "{}", "-l", "-s", &session]).await;
+    let done = project.run(&["invoke", payload, "-l", "-s", &session]).await;
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.stdout.is_empty() && done.stderr.contains("error: "), "{done:?}");
     let shown = project.session(&session).await;
-    host.interrupt().await;
+    host.end(Signal::SIGTERM).await;
     project.expect_no_processes().await;
     (done, shown)
 }
 
 #[tokio::test]
 async fn an_agent_that_exits_at_once_shows_its_last_words() {
-    let (done, shown) = invoke_bad("#!/bin/sh\necho 'no key set' >&2\nexit 3\n", &[]).await;
-    assert_eq!(done.code, Some(1), "{done:?}");
+    let (done, shown) = invoke_bad("#!/bin/sh\necho 'no key set' >&2\nexit 3\n", "{}").await;
     assert!(done.stderr.contains("code 3") && done.stderr.contains("no key set"), "{done:?}");
-    assert!(done.stdout.is_empty());
     assert_eq!(shown["reason"]["kind"], "StartupFailed", "{shown}");
 }
 
@@ -40,46 +55,145 @@ async fn a_python_agent_that_cannot_import_shows_the_traceback() {
 }
 
 #[tokio::test]
-async fn an_agent_that_ignores_sigterm_is_killed_with_what_it_forked() {
-    // The grandchild leaves its session and its parent.
-    let project = Project::new();
-    let forks = "#!/bin/sh\ntrap '' TERM\n(setsid sleep 600 &)\n";
-    let serves = crate::support::agent::script().replace("#!/bin/sh\n", "").replace(" exec ", " ");
-    project.executable("bad.sh", &format!("{forks}{serves}sleep 600\n"));
-    project.configure("bad.sh", &[]).await;
-    let host = project.launch(&["--max-lifetime", "3600"]).await;
-    let session = session_id("stubborn");
-    let done = project.run(&["invoke", "{}", "-l", "-s", &session]).await;
-    // A shell in between is not the process that the socket is meant for: the agent serves PORT.
-    assert!(done.success(), "{done:?}\n{}", project.host_log());
-    host.interrupt().await;
-    project.expect_no_processes().await;
+async fn an_agent_that_never_listens_is_given_up() {
+    let (done, shown) = invoke_bad("#!/bin/sh\necho waiting\nexec sleep 600\n", "{}").await;
+    assert!(done.stderr.contains("waiting"), "the end of its log: {done:?}");
+    assert_eq!(shown["reason"]["kind"], "StartupFailed", "{shown}");
 }
 
 #[tokio::test]
-async fn an_agent_that_dies_in_mid_answer_is_told_from_one_that_answers() {
-    let agent = crate::support::agent::script();
-    let project = Project::new();
-    project.executable("bad.sh", &agent);
-    project.configure("bad.sh", &[]).await;
-    let host = project.launch(&[]).await;
+async fn an_agent_that_hangs_in_the_handler_is_not_waited_for_forever() {
+    let (done, _) = invoke_bad(&agent::script(), r#"{"hang": true}"#).await;
+    assert!(done.stderr.contains("504"), "{done:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_in_the_handler_begins_anew() {
+    let (project, host) = impatient(&agent::script()).await;
     let session = session_id("crash");
     let done = project.run(&["invoke", r#"{"exit": 7}"#, "-l", "-s", &session]).await;
     assert!(!done.success() && done.stderr.contains("error: "), "{done:?}");
     let shown = project.ended(&session).await;
     assert_eq!(shown["reason"]["kind"], "ProcessExited", "{shown}");
-    assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains('7')), "{shown}");
-    // The session goes on with a fresh life.
+    assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains("code 7")), "{shown}");
     assert_eq!(project.invoke(&session, "{}").await["count"], 1);
-    host.interrupt().await;
+    host.end(Signal::SIGTERM).await;
 }
 
 #[tokio::test]
 async fn an_agent_that_fails_answers_with_its_own_error() {
-    let project = Project::with_test_agent(&[]).await;
-    let host = project.launch(&[]).await;
-    let done = project.run(&["invoke", r#"{"fail": "out of tokens"}"#, "-l"]).await;
-    assert!(!done.success() && done.stderr.contains("out of tokens"), "{done:?}");
-    assert!(done.stdout.is_empty(), "{done:?}");
-    host.interrupt().await;
+    let (done, shown) = invoke_bad(&agent::script(), r#"{"fail": "out of tokens"}"#).await;
+    assert!(done.stderr.contains("out of tokens") && done.stderr.contains("500"), "{done:?}");
+    assert_eq!(shown["reason"], Value::Null, "a failed invocation ends no session: {shown}");
+}
+
+#[tokio::test]
+async fn an_agent_that_answers_garbage_is_told_from_one_that_is_not_there() {
+    let (done, _) = invoke_bad(&agent::raw_script("what?"), "{}").await;
+    assert!(done.stderr.contains("502"), "{done:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_too_early_is_no_success() {
+    let (project, host) =
+        impatient(&agent::raw_script("HTTP/1.1 200 OK\\ncontent-length: 100\\n\\nhalf")).await;
+    let done = project.run(&["invoke", "{}", "-l"]).await;
+    assert!(!done.success() && done.stderr.contains("cut short"), "{done:?}");
+    host.end(Signal::SIGTERM).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_ignores_sigterm_is_killed_with_what_it_forked() {
+    // A grandchild that leaves its parent and its session, and an agent that will not go.
+    let forks = "#!/bin/sh\ntrap '' TERM\n(setsid sleep 600 &)\n";
+    let serves = agent::raw_script("HTTP/1.1 200 OK\\ncontent-length: 2\\n\\n{}").replace("#!/bin/sh\n", "");
+    let (project, host) = impatient(&format!("{forks}{serves}")).await;
+    let session = session_id("stubborn");
+    project.invoke(&session, "{}").await;
+    assert!(project.processes().iter().any(|process| process.command.contains("sleep 600")));
+    project.expect(&["stop-session"]).await;
+    assert_eq!(project.ended(&session).await["reason"]["kind"], "StopRequested");
+    project.expect_no_processes().await;
+    host.end(Signal::SIGTERM).await;
+}
+
+#[tokio::test]
+async fn a_flooded_log_is_bounded() {
+    let (project, host) = impatient(&agent::script()).await;
+    let session = session_id("flood");
+    let done = project.run(&["invoke", r#"{"flood": 50000000}"#, "-l", "-s", &session]).await;
+    assert!(done.success(), "{done:?}");
+    let log = project.expect(&["logs", "-s", &session]).await;
+    assert!(log.len() <= 11 << 20, "{} bytes are kept", log.len());
+    host.end(Signal::SIGTERM).await;
+}
+
+/// The GIL is held by one long computation, so that no ping is answered for longer than an idle
+/// session may be silent.
+#[tokio::test]
+async fn a_busy_agent_that_holds_the_gil_is_not_taken_for_dead() {
+    let Some(python) = python() else { return };
+    let project = Project::new();
+    project.interpreter(&python);
+    project.file(
+        "gil.py",
+        "import threading, time\n\
+         from bedrock_agentcore import BedrockAgentCoreApp\n\
+         app = BedrockAgentCoreApp()\n\
+         def work(task):\n\
+         \x20   time.sleep(0.5)\n\
+         \x20   began = time.monotonic()\n\
+         \x20   n = 7 ** 4_000_000\n\
+         \x20   while time.monotonic() - began < 3:\n\
+         \x20       n = n * n % (1 << 24_000_000)\n\
+         \x20   app.complete_async_task(task)\n\
+         @app.entrypoint\n\
+         def handler(event):\n\
+         \x20   threading.Thread(target=work, args=[app.add_async_task('work')]).start()\n\
+         \x20   return {'status': 'started'}\n\
+         app.run()\n",
+    );
+    project.configure("gil.py", &[]).await;
+    let host = serve_impatiently(&project).await;
+    let session = session_id("gil");
+    project.invoke(&session, "{}").await;
+    let shown = crate::support::eventually("it is idle again", || async {
+        let shown = project.session(&session).await;
+        (shown["state"] != "active").then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["state"], "idle", "{shown}");
+    host.end(Signal::SIGTERM).await;
+}
+
+/// Where control groups can be had: an agent that takes more memory than it may is ended, and the
+/// reason says so.
+#[tokio::test]
+async fn an_agent_that_eats_memory_is_ended_and_the_reason_says_so() {
+    let project = Project::new();
+    let doctor = project.run(&["doctor", "--json"]).await;
+    let checks: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    if checks.as_array().unwrap().iter().any(|check| check["name"] == "cgroups" && check["verdict"] != "ok") {
+        println!("skipped: no control groups can be made here");
+        return;
+    }
+    project.executable("bad.sh", &agent::script());
+    let (program, code) = (project.path().join("bad.sh"), project.path());
+    project.file(
+        "host.yaml",
+        &format!(
+            "agents: [{{name: hungry, program: {}, code: {}, env: {{PATH: /usr/bin:/bin}}, \
+             limits: {{memory_bytes: 200000000}}}}]\n",
+            program.display(),
+            code.display()
+        ),
+    );
+    let host = project.serve(&["--config", "host.yaml", "--on-shutdown", "stop"]).await;
+    let session = session_id("hungry");
+    let done = project.run(&["invoke", r#"{"eat": 1000000000}"#, "-l", "-s", &session]).await;
+    assert!(!done.success(), "{done:?}");
+    let shown = project.ended(&session).await;
+    assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains("memory")), "{shown}");
+    host.end(Signal::SIGTERM).await;
+    project.expect_no_processes().await;
 }

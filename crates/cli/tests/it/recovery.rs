@@ -100,7 +100,6 @@ async fn a_session_that_ended_without_a_host_is_explained_by_the_next() {
     project.expect_no_processes().await;
     let host = project.launch(&[]).await;
     let shown = project.ended(&session).await;
-    assert_eq!(shown["reason"]["kind"], "ProcessExited", "{shown}");
     assert!(shown["reason"]["detail"].as_str().is_some_and(|detail| detail.contains("SIGKILL")), "{shown}");
     host.interrupt().await;
 }

@@ -1,5 +1,7 @@
 //! An agent for tests: this very test binary, asked to run one test that serves.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,27 +16,66 @@ const ROLE: &str = "RUN_AS_TEST_AGENT";
 
 /// A program that becomes the agent.
 pub(crate) fn script() -> String {
+    become_agent("serve")
+}
+
+/// A program that becomes an agent which binds PORT and answers invocations with these bytes, and
+/// no more.
+pub(crate) fn raw_script(answer: &str) -> String {
+    become_agent(&format!("'raw:{answer}'"))
+}
+
+fn become_agent(role: &str) -> String {
     let binary = std::env::current_exe().unwrap();
-    format!("#!/bin/sh\n{ROLE}=1 exec {} --exact {TEST_NAME} --nocapture\n", binary.display())
+    format!("#!/bin/sh\n{ROLE}={role} exec {} --exact {TEST_NAME} --nocapture\n", binary.display())
 }
 
 /// Counts its invocations, and does what the payload says: `work` in the background for so many
-/// seconds, `fail` with a message, `exit` with a code.
+/// seconds, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
+/// `eat` so many bytes of memory, `hang`.
 #[test]
 fn serves_when_it_is_run_as_an_agent() {
-    if std::env::var_os(ROLE).is_none() {
-        return;
+    let Ok(role) = std::env::var(ROLE) else { return };
+    if let Some(answer) = role.strip_prefix("raw:") {
+        return serve_raw(&answer.replace("\\n", "\r\n"));
     }
     let count = Arc::new(AtomicU64::new(0));
     let handler = move |payload: Value, tasks: Tasks| {
         let count = Arc::clone(&count);
-        async move { answer(&payload, &tasks, count.fetch_add(1, Ordering::SeqCst) + 1) }
+        async move {
+            if payload["hang"] == true {
+                std::future::pending::<()>().await;
+            }
+            answer(&payload, &tasks, count.fetch_add(1, Ordering::SeqCst) + 1)
+        }
     };
-    App::new().entrypoint(handler).run().unwrap();
+    App::new().grace(Duration::from_millis(100)).entrypoint(handler).run().unwrap();
+}
+
+/// A server without a library: pings are fine, invocations are answered with bytes.
+fn serve_raw(answer: &str) {
+    let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for mut connection in listener.incoming().filter_map(Result::ok) {
+        let mut head = [0; 4096];
+        let read = connection.read(&mut head).unwrap_or(0);
+        let ping = head[..read].starts_with(b"GET /ping");
+        let healthy =
+            "HTTP/1.1 200 OK\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"status\":\"Healthy\"}";
+        let _ = connection.write_all(if ping { healthy } else { answer }.as_bytes());
+    }
 }
 
 fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {
     println!("invocation {count}: {payload}");
+    if let Some(bytes) = payload["flood"].as_u64() {
+        let line = "x".repeat(1023);
+        (0..bytes / 1024).for_each(|_| println!("{line}"));
+    }
+    if let Some(bytes) = payload["eat"].as_u64() {
+        let eaten = vec![1u8; usize::try_from(bytes).unwrap()];
+        println!("{}", std::hint::black_box(&eaten).len());
+    }
     if let Some(code) = payload["exit"].as_i64() {
         std::process::exit(i32::try_from(code).unwrap_or(1));
     }
