@@ -1,5 +1,6 @@
 //! A host from start to end.
 
+mod agents;
 mod serve;
 mod state_folder;
 
@@ -13,20 +14,32 @@ use agentcore_protocol::Clock;
 use agentcore_sandbox::SandboxKind;
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::options::HostOptions;
+use crate::api::{Api, router};
+use crate::options::{HostOptions, OnShutdown};
+use crate::session::reason::{StopKind, StopReason};
+use crate::session::{Environment, Manager, ReconcileError};
+use crate::store::{Store, StoreError};
+use crate::time::HostClock;
 use state_folder::StateFolder;
 
 pub use state_folder::{HOST_RECORD_FILE, HostRecord};
+
+/// Name of the store in the state folder.
+const STORE_FILE: &str = "agentcore.db";
 
 /// A host that has bound its address and taken hold of its state, and is ready to serve.
 pub struct Host {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
-    options: Arc<HostOptions>,
+    options: HostOptions,
     state: StateFolder,
+    store: Store,
+    manager: Arc<Manager>,
+    reconciling: JoinHandle<()>,
 }
 
 /// Why a host does not start, or does not go on.
@@ -67,6 +80,21 @@ pub enum HostError {
     /// A definition is refused.
     #[error(transparent)]
     Agent(#[from] InvalidAgent),
+    /// The default agent is none of those that are served.
+    #[error("the default agent {0:?} is not served: name one that is, or leave the default out")]
+    UnknownDefaultAgent(String),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What an earlier host left cannot be looked at.
+    #[error("cannot go on with what an earlier host left: {0}")]
+    Recovery(String),
+}
+
+impl From<ReconcileError> for HostError {
+    fn from(error: ReconcileError) -> Self {
+        Self::Recovery(error.to_string())
+    }
 }
 
 fn at(url: Option<&str>) -> String {
@@ -74,33 +102,59 @@ fn at(url: Option<&str>) -> String {
 }
 
 impl Host {
-    /// Starts a host: binds the address, takes hold of the state folder and opens the store.
+    /// Starts a host: binds the address, takes hold of the state folder, opens the store, and goes
+    /// on with the sessions that an earlier host left.
     ///
     /// # Errors
     /// The address is not a loopback one or cannot be bound, another host uses the state folder,
     /// or the state or a definition is unusable.
     pub async fn start(
         options: HostOptions,
-        _kind: Arc<dyn SandboxKind>,
+        kind: Arc<dyn SandboxKind>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, HostError> {
         for agent in &options.agents {
             agent.validate()?;
         }
-        if !options.listen.ip().is_loopback() {
-            return Err(HostError::NotLoopback(options.listen));
-        }
-        let listen = |source| HostError::Listen { address: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = bind(options.listen).await?;
         let state = StateFolder::take(&options.state)?;
-        state.announce(&HostRecord::new(address, clock.now()))?;
-        Ok(Self { listener, address, router: Router::new(), options: Arc::new(options), state })
+        let store = Store::open(&state.path().join(STORE_FILE)).await?;
+        let clock = HostClock::start(clock);
+        let environment = Environment {
+            kind,
+            store: store.clone(),
+            clock: clock.clone(),
+            incarnations: state.incarnations(),
+        };
+        let manager = Manager::new(environment, options.limits, options.timeouts);
+        agents::register(&options, &store, &manager, clock.timestamp()).await?;
+        let default_agent = agents::default_agent(&options, &manager)?;
+        manager.recover().await?;
+        let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
+        let record = HostRecord::new(address, clock.timestamp());
+        state.announce(&record)?;
+        let api = Api {
+            manager: manager.clone(),
+            store: store.clone(),
+            clock,
+            timeouts: options.timeouts,
+            default_agent,
+            state: state.path().to_owned(),
+            address,
+            started_at: record.started_at,
+        };
+        let router = router(api);
+        Ok(Self { listener, address, router, options, state, store, manager, reconciling })
     }
 
     /// The address that is served; with port 0 in the options, this tells which one it became.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The options it was started with.
+    pub fn options(&self) -> &HostOptions {
+        &self.options
     }
 
     /// Everything the host serves, for callers without a socket.
@@ -112,11 +166,38 @@ impl Host {
     /// within the drain time, and does with the sessions what the options say.
     ///
     /// # Errors
-    /// The store or the state folder fails at the end. What runs by then goes on, and the next
-    /// host adopts it.
+    /// The store fails at the end. What runs by then goes on, and the next host adopts it.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<(), HostError> {
-        serve::serve(self.listener, self.router, shutdown, self.options.timeouts.drain).await;
+        tracing::info!(host.address = %self.address, state = %self.state.path().display(), "host started");
+        let draining = serve::serve(self.listener, self.router, shutdown, self.options.timeouts.drain).await;
+        self.reconciling.abort();
+        match self.options.on_shutdown {
+            OnShutdown::Stop => {
+                // Together: those who wait for an answer get it, or the end of the session.
+                let reason = StopReason::new(StopKind::HostShutdown, "the host shut down");
+                let ((), stopped) = tokio::join!(draining, self.manager.shut_down(&reason));
+                if !stopped {
+                    tracing::error!("some sessions would not stop; the next host looks at them again");
+                }
+            }
+            OnShutdown::Leave => {
+                draining.await;
+                self.manager.leave_all().await;
+            }
+        }
+        self.store.flush().await?;
         self.state.release();
+        tracing::info!("host stopped");
         Ok(())
     }
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), HostError> {
+    if !listen.ip().is_loopback() {
+        return Err(HostError::NotLoopback(listen));
+    }
+    let failed = |source| HostError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

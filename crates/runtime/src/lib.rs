@@ -15,9 +15,18 @@
 //! ```
 
 mod agent;
+mod api;
 mod host;
+mod key;
+mod logs;
 mod options;
+mod session;
+mod store;
+mod time;
 
 pub use agent::{AgentDefinition, InvalidAgent};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord};
+pub use key::Principal;
 pub use options::{DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};
+pub use session::reason::{StopKind, StopReason};
+pub use store::StoreError;

@@ -22,13 +22,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` until `shutdown` is ready, then lets requests in flight end within `drain`.
+/// Serves `router` until `shutdown` is ready. What it returns is ready when the requests in flight
+/// have ended, or after `drain`.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
-) {
+) -> impl Future<Output = ()> {
     let tasks = TaskTracker::new();
     let closing = CancellationToken::new();
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -56,11 +57,13 @@ pub(super) async fn serve(
     drop(listener);
     closing.cancel();
     tasks.close();
-    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
-        tracing::warn!(
-            drain.seconds = drain.as_secs_f64(),
-            "requests were still in flight at the end of the drain time"
-        );
+    async move {
+        if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
+            tracing::warn!(
+                drain.seconds = drain.as_secs_f64(),
+                "requests were still in flight after the drain time"
+            );
+        }
     }
 }
 

@@ -1,0 +1,69 @@
+//! What the host serves over HTTP: one router per family of paths.
+//!
+//! | paths | module |
+//! |---|---|
+//! | `/invocations`, `/ping`, `/ws` | [`root`]: the default agent, its answers as they are |
+//! | `/_agentcore/v1/` | [`v1`]: this project's own |
+
+mod access;
+mod error;
+mod proxy;
+mod root;
+mod v1;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agentcore_protocol::Timestamp;
+use axum::Router;
+
+use crate::options::Timeouts;
+use crate::session::Manager;
+use crate::store::Store;
+use crate::time::HostClock;
+
+use error::ApiError;
+
+/// What the handlers need.
+pub(crate) struct Api {
+    pub(crate) manager: Arc<Manager>,
+    pub(crate) store: Store,
+    pub(crate) clock: HostClock,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) default_agent: Option<String>,
+    pub(crate) state: PathBuf,
+    pub(crate) address: SocketAddr,
+    pub(crate) started_at: Timestamp,
+}
+
+/// Everything the host serves.
+pub(crate) fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    Router::new()
+        .merge(root::router())
+        .nest("/_agentcore/v1", v1::router())
+        .fallback(|| async { ApiError::NoSuchPath })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(axum::middleware::from_fn(access::check))
+        .with_state(api)
+}
+
+impl Api {
+    /// The agent of that name, or the default one: the one that the options name, else the only
+    /// one there is.
+    pub(crate) fn agent(&self, name: Option<&str>) -> Result<Arc<crate::session::Agent>, ApiError> {
+        if let Some(name) = name.or(self.default_agent.as_deref()) {
+            return self.manager.agent(name).ok_or_else(|| ApiError::UnknownAgent(name.to_owned()));
+        }
+        let mut agents = self.manager.agents();
+        match (agents.pop(), agents.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (last, _) => {
+                agents.extend(last);
+                let names = agents.iter().map(|agent| agent.name.to_string()).collect();
+                Err(ApiError::NoDefaultAgent(names))
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! From a caller to an agent and back, without holding on to anything on the way.
+
+mod body;
+mod exchange;
+mod headers;
+mod websocket;
+
+pub(super) use exchange::{ExchangeError, RequestBody, invoke};
+pub(super) use headers::{agent_headers, answer_headers};
+pub(super) use websocket::{is_websocket, websocket};

@@ -1,0 +1,71 @@
+//! Agents: list, forget.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::{Api, ApiError};
+use crate::session::SessionHandle;
+use crate::session::reason::{StopKind, StopReason};
+use crate::store::Write;
+
+#[derive(Serialize)]
+pub(super) struct AgentList {
+    agents: Vec<AgentView>,
+}
+
+#[derive(Serialize)]
+struct AgentView {
+    name: String,
+    default: bool,
+    program: PathBuf,
+    args: Vec<String>,
+    lifecycle: LifecycleView,
+    running_sessions: usize,
+}
+
+#[derive(Serialize)]
+struct LifecycleView {
+    idle_timeout: u64,
+    max_lifetime: u64,
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<AgentList> {
+    let default = api.agent(None).ok();
+    let living = api.manager.living();
+    let agents = api.manager.agents().into_iter().map(|agent| {
+        let definition = &agent.definition;
+        AgentView {
+            name: definition.name.clone(),
+            default: default.as_ref().is_some_and(|default| default.name == agent.name),
+            program: definition.program.clone(),
+            args: definition.args.clone(),
+            lifecycle: LifecycleView {
+                idle_timeout: definition.lifecycle.idle_timeout().as_secs(),
+                max_lifetime: definition.lifecycle.max_lifetime().as_secs(),
+            },
+            running_sessions: living.iter().filter(|session| session.key.agent == agent.name).count(),
+        }
+    });
+    Json(AgentList { agents: agents.collect() })
+}
+
+/// Stops the agent's sessions and forgets it. Returns once the stops are decided.
+pub(super) async fn forget(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    if !api.manager.remove_agent(&name) {
+        return Err(ApiError::UnknownAgent(name));
+    }
+    api.store.write(Write::ForgetAgent { name: name.clone() }).await?;
+    let is_its = |session: &SessionHandle| *session.key.agent == *name;
+    let sessions = api.manager.living().into_iter().filter(is_its).collect();
+    let reason = StopReason::new(StopKind::StopRequested, "its agent was deleted");
+    api.manager.stop_all(sessions, &reason).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,25 @@
+//! This project's own paths: agents, sessions with their timelines and logs, the host.
+
+mod agents;
+mod host;
+mod logs;
+mod sessions;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+use super::{Api, ApiError};
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/agents", get(agents::list))
+        .route("/agents/{name}", delete(agents::forget))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show))
+        .route("/sessions/{id}/stop", post(sessions::stop))
+        .route("/sessions/{id}/logs", get(logs::read))
+        .route("/host", get(host::show))
+}

@@ -1,0 +1,44 @@
+//! How many sessions may begin per second.
+
+use crate::time::Moment;
+
+/// A bucket that holds a second's worth of tokens and refills steadily.
+pub(super) struct TokenBucket {
+    per_second: f64,
+    tokens: f64,
+    filled_at: Moment,
+}
+
+impl TokenBucket {
+    pub(super) fn full(per_second: u32, now: Moment) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, tokens: per_second, filled_at: now }
+    }
+
+    /// Takes a token, if there is one.
+    pub(super) fn take(&mut self, now: Moment) -> bool {
+        let gained = now.since(self.filled_at).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.per_second);
+        self.filled_at = now;
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_brings_back_what_a_burst_took() {
+        let at = |millis: i64| Moment::from_micros(millis * 1_000);
+        let mut bucket = TokenBucket::full(4, at(0));
+        assert_eq!((0..6).filter(|_| bucket.take(at(0))).count(), 4);
+        assert!(!bucket.take(at(200)));
+        assert!(bucket.take(at(251)));
+        assert_eq!((0..9).filter(|_| bucket.take(at(60_000))).count(), 4);
+    }
+}

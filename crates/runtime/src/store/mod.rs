@@ -1,0 +1,116 @@
+//! The host's durable records, in SQLite.
+//!
+//! One writer commits whatever has queued up in one transaction: an acknowledged write is on disk,
+//! and many of them share one flush. Reads have a connection of their own. The statements are in
+//! `write.rs` and `read.rs`; nothing else in the host knows that this is SQLite.
+
+mod read;
+mod record;
+mod schema;
+mod write;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use writer::Job;
+
+pub(crate) use read::SessionFilter;
+pub(crate) use record::{Change, IncarnationRecord, NewIncarnation, Phase, TimelineEntry};
+pub(crate) use write::Write;
+
+/// Writes that may wait for the writer; who comes later waits to hand over.
+const QUEUE: usize = 1_024;
+
+/// Why the store fails.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite says no.
+    #[error("the store fails: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// The file was written by a newer version.
+    #[error(
+        "the store has version {found}, and this host knows versions up to {known}: use the newer host, or another \
+         state folder"
+    )]
+    Newer {
+        /// The file's version.
+        found: i64,
+        /// The newest one known.
+        known: i64,
+    },
+    /// What is in the file is not what this host writes.
+    #[error("the store holds a record that cannot be read: {0}")]
+    Malformed(String),
+    /// The file cannot be protected.
+    #[error("cannot protect the store: {0}")]
+    Protect(io::Error),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+/// A handle to the store. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Store {
+    writer: mpsc::Sender<Job>,
+    reader: Arc<Mutex<Connection>>,
+}
+
+impl Store {
+    /// Opens the store in `file`, and makes or brings it up to date if need be.
+    pub(crate) async fn open(file: &Path) -> Result<Self, StoreError> {
+        let file = file.to_owned();
+        let (write, read) = blocking(move || schema::open(&file)).await?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(writer::run(write, queue));
+        Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)) })
+    }
+
+    /// Writes, and returns once it is on disk.
+    pub(crate) async fn write(&self, write: Write) -> Result<(), StoreError> {
+        let (job, done) = Job::acknowledged(write);
+        self.writer.send(job).await.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Hands a write over, without waiting until it is on disk. Writes keep their order.
+    pub(crate) async fn enqueue(&self, write: Write) {
+        // Only a closed store refuses, and then the host is going down.
+        let _ = self.writer.send(Job::silent(write)).await;
+    }
+
+    /// Returns once everything that was handed over before is on disk.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        self.write(Write::Nothing).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader.clone();
+        // A query that panicked has left the connection as it was.
+        blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use agentcore_protocol::{IncarnationId, LifecycleLimits, SessionId, Timestamp};
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::*;
+use crate::agent::AgentDefinition;
+use crate::key::{Principal, SessionKey};
+use crate::options::Retention;
+use crate::session::reason::{StopKind, StopReason};
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_unix_millis(millis)
+}
+
+fn begin(number: u128, started_at: u64) -> NewIncarnation {
+    NewIncarnation {
+        id: IncarnationId::try_from(Uuid::from_u128(number)).unwrap(),
+        key: SessionKey {
+            principal: Principal::local(),
+            agent: "writer".into(),
+            session: SessionId::from(Uuid::from_u128(7)),
+        },
+        folder: format!("{number:016x}"),
+        limits: LifecycleLimits::default(),
+        started_at: at(started_at),
+    }
+}
+
+fn stopped(ended_at: u64) -> Change {
+    Change {
+        phase: Phase::Stopped,
+        idle_since: None,
+        ended_at: Some(at(ended_at)),
+        reason: Some(StopReason::idle(Duration::from_secs(900))),
+        last_words: Some("bye".into()),
+    }
+}
+
+fn entry(event: &str) -> TimelineEntry {
+    TimelineEntry { at: at(5), event: event.to_owned(), detail: None }
+}
+
+async fn open() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("db")).await.unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_for_the_next_host() {
+    let (folder, store) = open().await;
+    let new = begin(1, 10);
+    store.write(Write::Begin(new.clone())).await.unwrap();
+    let incarnation = new.id;
+    let entries = vec![entry("started"), entry("stopped")];
+    store
+        .write(Write::Happened { incarnation, entries: entries.clone(), change: Some(stopped(20)) })
+        .await
+        .unwrap();
+    let next = Store::open(&folder.path().join("db")).await.unwrap();
+    assert!(next.incarnations(SessionFilter::living()).await.unwrap().is_empty());
+    let record = next
+        .incarnations(SessionFilter::session("writer", new.key.session.clone(), 9))
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!((record.begun.id, record.begun.key, record.begun.limits), (new.id, new.key, new.limits));
+    assert_eq!(record.now.reason.unwrap().kind, StopKind::IdleTimeout);
+    assert_eq!(record.now.last_words.as_deref(), Some("bye"));
+    assert_eq!(next.timeline(new.id).await.unwrap(), entries);
+}
+
+#[tokio::test]
+async fn a_bad_write_spoils_itself_alone() {
+    let (_folder, store) = open().await;
+    let (first, twice, other) = tokio::join!(
+        store.write(Write::Begin(begin(1, 10))),
+        store.write(Write::Begin(begin(1, 10))),
+        store.write(Write::Begin(begin(2, 10))),
+    );
+    assert!(first.is_ok() && other.is_ok());
+    assert!(matches!(twice, Err(StoreError::Sqlite(_))));
+    assert_eq!(store.incarnations(SessionFilter::living()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_agents_new_definition_replaces_the_old_one() {
+    let (_folder, store) = open().await;
+    let mut definition = AgentDefinition::new("writer", "/bin/a", "/srv");
+    store.write(Write::RegisterAgent { definition: definition.clone(), at: at(1) }).await.unwrap();
+    definition.args.push("--fast".into());
+    store.write(Write::RegisterAgent { definition: definition.clone(), at: at(2) }).await.unwrap();
+    assert_eq!(store.agents().await.unwrap(), [definition]);
+    store.write(Write::ForgetAgent { name: "writer".into() }).await.unwrap();
+    assert!(store.agents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_oldest_go_first_and_take_their_timelines_with_them() {
+    let (_folder, store) = open().await;
+    for number in 1..=4u64 {
+        let new = begin(number.into(), number);
+        let incarnation = new.id;
+        store.write(Write::Begin(new)).await.unwrap();
+        let change = (number < 4).then(|| stopped(100 + number));
+        let entries = vec![entry("a"), entry("b"), entry("c")];
+        store.write(Write::Happened { incarnation, entries, change }).await.unwrap();
+    }
+    store.write(Write::Prune(Retention { stopped_per_agent: 2, events_per_incarnation: 2 })).await.unwrap();
+    let left = store.incarnations(SessionFilter { limit: 9, ..SessionFilter::default() }).await.unwrap();
+    let starts: Vec<_> = left.iter().map(|record| record.begun.started_at.unix_millis()).collect();
+    assert_eq!(starts, [4, 3, 2], "the living one stays");
+    let events = store.timeline(left[1].begun.id).await.unwrap();
+    assert_eq!(events, [entry("b"), entry("c")]);
+    assert_eq!(store.folders().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn the_default_session_stays_the_same() {
+    let (_folder, store) = open().await;
+    let default = || store.default_session(Principal::local(), "writer".into());
+    assert_eq!(default().await.unwrap(), None);
+    for number in [1, 2] {
+        let session = SessionId::from(Uuid::from_u128(number));
+        let (principal, agent) = (Principal::local(), "writer".to_owned());
+        store.write(Write::DefaultSession { principal, agent, session }).await.unwrap();
+    }
+    assert_eq!(default().await.unwrap(), Some(SessionId::from(Uuid::from_u128(1))));
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_left_alone() {
+    let (folder, store) = open().await;
+    drop(store);
+    let file = folder.path().join("db");
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = Store::open(&file).await.err().unwrap();
+    assert!(
+        error.to_string().starts_with("the store has version 99, and this host knows versions up to 1"),
+        "{error}"
+    );
+}

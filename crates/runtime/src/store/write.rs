@@ -1,0 +1,145 @@
+//! Everything that can be written.
+
+use agentcore_protocol::{IncarnationId, SessionId, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+use super::record::{Change, NewIncarnation, TimelineEntry};
+use crate::agent::AgentDefinition;
+use crate::key::Principal;
+use crate::options::Retention;
+use crate::session::reason::StopReason;
+
+/// One write.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// Nothing; its acknowledgement tells that all before it is on disk.
+    Nothing,
+    /// Remember an agent, or its new definition.
+    RegisterAgent { definition: AgentDefinition, at: Timestamp },
+    /// Forget an agent. What its sessions did stays until it is too old.
+    ForgetAgent { name: String },
+    /// Remember the session of those who name none, unless there is one.
+    DefaultSession { principal: Principal, agent: String, session: SessionId },
+    /// Note that an incarnation is about to be started.
+    Begin(NewIncarnation),
+    /// Note what happened to an incarnation, and what it has become.
+    Happened { incarnation: IncarnationId, entries: Vec<TimelineEntry>, change: Option<Change> },
+    /// Forget what is older than is to be kept.
+    Prune(Retention),
+}
+
+impl Write {
+    pub(super) fn apply(&self, connection: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::RegisterAgent { definition, at } => register_agent(connection, definition, *at),
+            Self::ForgetAgent { name } => {
+                connection.prepare_cached("DELETE FROM agents WHERE name = ?1")?.execute([name])?;
+                Ok(())
+            }
+            Self::DefaultSession { principal, agent, session } => {
+                connection
+                    .prepare_cached("INSERT OR IGNORE INTO default_sessions VALUES (?1, ?2, ?3)")?
+                    .execute(params![principal.as_str(), agent, session.as_str()])?;
+                Ok(())
+            }
+            Self::Begin(new) => begin(connection, new),
+            Self::Happened { incarnation, entries, change } => {
+                let id = incarnation.to_string();
+                append(connection, &id, entries)?;
+                change.as_ref().map_or(Ok(()), |change| become_(connection, &id, change))
+            }
+            Self::Prune(retention) => prune(connection, *retention),
+        }
+    }
+}
+
+fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)
+}
+
+fn register_agent(
+    connection: &Connection,
+    definition: &AgentDefinition,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let json = serde_json::to_string(definition).map_err(|error| StoreError::Malformed(error.to_string()))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO agents VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition",
+        )?
+        .execute(params![definition.name, json, millis(at)])?;
+    Ok(())
+}
+
+fn begin(connection: &Connection, new: &NewIncarnation) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO incarnations
+                 (id, principal, agent, session_id, folder, idle_timeout, max_lifetime, phase, started_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'starting', ?8)",
+        )?
+        .execute(params![
+            new.id.to_string(),
+            new.key.principal.as_str(),
+            &*new.key.agent,
+            new.key.session.as_str(),
+            new.folder,
+            new.limits.idle_timeout().as_secs() as i64,
+            new.limits.max_lifetime().as_secs() as i64,
+            millis(new.started_at),
+        ])?;
+    Ok(())
+}
+
+fn append(connection: &Connection, id: &str, entries: &[TimelineEntry]) -> Result<(), StoreError> {
+    let mut insert = connection
+        .prepare_cached("INSERT INTO timeline (incarnation, at, event, detail) VALUES (?1, ?2, ?3, ?4)")?;
+    for entry in entries {
+        insert.execute(params![id, millis(entry.at), entry.event, entry.detail])?;
+    }
+    Ok(())
+}
+
+fn become_(connection: &Connection, id: &str, change: &Change) -> Result<(), StoreError> {
+    let reason = change.reason.as_ref();
+    connection
+        .prepare_cached(
+            "UPDATE incarnations
+             SET phase = ?2, idle_since = ?3, ended_at = ?4, reason_kind = ?5, reason_detail = ?6, last_words = ?7
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            change.phase.as_str(),
+            change.idle_since.map(millis),
+            change.ended_at.map(millis),
+            reason.map(|reason| reason.kind.as_str()),
+            reason.map(|StopReason { detail, .. }| detail),
+            change.last_words,
+        ])?;
+    Ok(())
+}
+
+fn prune(connection: &Connection, retention: Retention) -> Result<(), StoreError> {
+    connection.execute(
+        "DELETE FROM incarnations WHERE id IN (
+             SELECT id FROM (
+                 SELECT id, row_number() OVER (PARTITION BY agent ORDER BY ended_at DESC) AS age
+                 FROM incarnations WHERE phase = 'stopped'
+             ) WHERE age > ?1
+         )",
+        [retention.stopped_per_agent],
+    )?;
+    connection.execute(
+        "DELETE FROM timeline WHERE id IN (
+             SELECT id FROM (
+                 SELECT id, row_number() OVER (PARTITION BY incarnation ORDER BY id DESC) AS age FROM timeline
+             ) WHERE age > ?1
+         )",
+        [retention.events_per_incarnation],
+    )?;
+    Ok(())
+}

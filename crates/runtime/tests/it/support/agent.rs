@@ -1,0 +1,146 @@
+//! An agent in memory. What it does with an invocation, the payload says.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agentcore_protocol::{Clock, PingStatus};
+use agentcore_sandbox::{ExitStatus, InMemoryAgent, InMemoryKind};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// What all agents of a kind do, and what they have seen.
+#[derive(Default)]
+pub(crate) struct Behaviour {
+    /// Instead of HTTP, every connection is answered with this.
+    pub(crate) raw: Mutex<Option<&'static [u8]>>,
+    /// Instead of a status, pings are answered with this.
+    pub(crate) ping: Mutex<Option<(u16, &'static str)>>,
+    minds: Mutex<HashMap<PathBuf, Arc<Mind>>>,
+}
+
+/// What one agent keeps in memory.
+#[derive(Default)]
+pub(crate) struct Mind {
+    invocations: Mutex<u64>,
+    busy: Mutex<bool>,
+    /// Streams that were dropped before their end.
+    pub(crate) dropped_streams: Mutex<u64>,
+    /// Invocations that ran to their end.
+    pub(crate) finished: Mutex<u64>,
+}
+
+impl Behaviour {
+    pub(crate) fn mind(&self, agent: &InMemoryAgent) -> Arc<Mind> {
+        self.minds.lock().unwrap().entry(agent.spec().folder.clone()).or_default().clone()
+    }
+}
+
+/// A kind whose agents behave so.
+pub(crate) fn agent_kind(clock: Arc<dyn Clock>, behaviour: Arc<Behaviour>) -> InMemoryKind {
+    InMemoryKind::new(clock, move |agent, io| serve(behaviour.clone(), agent, io))
+}
+
+async fn serve(behaviour: Arc<Behaviour>, agent: InMemoryAgent, mut io: DuplexStream) {
+    let raw = *behaviour.raw.lock().unwrap();
+    if let Some(raw) = raw {
+        let _ = io.read(&mut [0; 1024]).await;
+        let _ = io.write_all(raw).await;
+        return;
+    }
+    let mind = behaviour.mind(&agent);
+    let router = Router::new()
+        .route("/ping", get(ping))
+        .route("/invocations", post(invoke))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .with_state((behaviour, agent, mind));
+    let served = http1::Builder::new().serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+    let _ = served.await;
+}
+
+type Context = State<(Arc<Behaviour>, InMemoryAgent, Arc<Mind>)>;
+
+async fn ping(State((behaviour, _, mind)): Context) -> Response {
+    if let Some((status, body)) = *behaviour.ping.lock().unwrap() {
+        return (StatusCode::from_u16(status).unwrap(), body).into_response();
+    }
+    let status = PingStatus::busy_if(*mind.busy.lock().unwrap());
+    Json(json!({ "status": status })).into_response()
+}
+
+async fn invoke(State((_, agent, mind)): Context, headers: HeaderMap, body: Bytes) -> Response {
+    let payload: Value = serde_json::from_slice(&body).unwrap_or_default();
+    *mind.invocations.lock().unwrap() += 1;
+    match payload["do"].as_str() {
+        Some("busy") => *mind.busy.lock().unwrap() = true,
+        Some("rest") => *mind.busy.lock().unwrap() = false,
+        Some("sleep") => {
+            tokio::time::sleep(Duration::from_millis(payload["ms"].as_u64().unwrap())).await;
+        }
+        Some("fail") => {
+            return (StatusCode::IM_A_TEAPOT, Json(json!({ "error": "short and stout" }))).into_response();
+        }
+        Some("exit") => {
+            agent.write_log(b"last words\n");
+            agent.exit(ExitStatus::Code(3));
+            std::future::pending::<()>().await;
+        }
+        Some("headers") => {
+            let seen: HashMap<_, _> = headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                .collect();
+            return Json(seen).into_response();
+        }
+        Some("length") => return Json(json!({ "length": body.len() })).into_response(),
+        Some("stream") => return events(mind, payload["items"].as_u64().unwrap()),
+        Some("break") => return broken(),
+        _ => {}
+    }
+    *mind.finished.lock().unwrap() += 1;
+    Json(json!({ "count": *mind.invocations.lock().unwrap() })).into_response()
+}
+
+/// Counts a stream as dropped unless it came to its end.
+struct Watch(Arc<Mind>, bool);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.1 {
+            *self.0.dropped_streams.lock().unwrap() += 1;
+        }
+    }
+}
+
+/// One event per second.
+fn events(mind: Arc<Mind>, items: u64) -> Response {
+    let events = stream::unfold((0, Watch(mind, false)), move |(item, mut watch)| async move {
+        if item == items {
+            watch.1 = true;
+            return None;
+        }
+        if item > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Some((Ok::<_, Infallible>(format!("data: {item}\n\n")), (item + 1, watch)))
+    });
+    ([("content-type", "text/event-stream; charset=utf-8")], Body::from_stream(events)).into_response()
+}
+
+/// A body that ends in the middle.
+fn broken() -> Response {
+    let pieces = [Ok("the beginning"), Err(std::io::Error::other("and no end"))];
+    Body::from_stream(stream::iter(pieces)).into_response()
+}
