@@ -66,6 +66,7 @@ fn failure(error: SpawnError) -> Reply {
 // Nothing of these may reach the agent: the lock would outlive init, and the socket would keep
 // the host waiting.
 fn take_descriptors() -> io::Result<Birth> {
+    spawn::close_the_rest()?;
     let take = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
     let lock = take(io::stdin().as_fd())?;
     let host = take(io::stdout().as_fd())?;

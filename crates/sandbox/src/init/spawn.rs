@@ -73,6 +73,15 @@ pub(super) fn spawn(program: Program<'_>) -> Result<Pid, SpawnError> {
     }
 }
 
+/// Closes whatever the host let slip besides the standard descriptors, so that no agent gets it.
+/// Only for the very beginning, when nothing else is open yet.
+pub(super) fn close_the_rest() -> io::Result<()> {
+    // SAFETY: three integers; nobody owns a descriptor above the standard ones so far.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST_SOCKET, u32::MAX, 0) };
+    nix::errno::Errno::result(closed)?;
+    Ok(())
+}
+
 /// Moves a descriptor to where it cannot collide with those that programs are handed.
 pub(super) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= OUT_OF_THE_WAY {

@@ -124,6 +124,13 @@ fn give_birth(command: Vec<std::ffi::OsString>, folder: &IncarnationFolder) -> R
 fn take_lock(folder: &IncarnationFolder) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.lock())?;
     file.try_lock()?;
+    // What an earlier life in the same folder left behind must not be taken for this one's.
+    for record in [folder.init_record(), folder.exit_record()] {
+        match fs::remove_file(record) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     Ok(file)
 }
 
@@ -134,11 +141,12 @@ async fn converse(context: &Context, spec: &SandboxSpec, host: StdUnixStream) ->
     let _ = host.write_all(&serde_json::to_vec(&order)?).await;
     let _ = host.shutdown().await;
     let mut reply = Vec::new();
-    host.read_to_end(&mut reply).await?;
-    if reply.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a word"));
+    match host.read_to_end(&mut reply).await {
+        // It ended without reading the order.
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        _ if reply.is_empty() => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a word")),
+        _ => Ok(serde_json::from_slice(&reply)?),
     }
-    Ok(serde_json::from_slice(&reply)?)
 }
 
 async fn until_ended(init: PidFd) {

@@ -52,8 +52,14 @@ pub(crate) struct Processes {
 
 impl Processes {
     pub(crate) fn with(cgroups: CgroupRoots) -> Self {
-        let mut options = ProcessOptions::new(vec![init()]);
-        options.cgroups = cgroups;
+        Self::from(ProcessOptions { cgroups, ..ProcessOptions::new(vec![init()]) })
+    }
+
+    pub(crate) fn with_init(init: Vec<OsString>) -> Self {
+        Self::from(ProcessOptions::new(init))
+    }
+
+    fn from(options: ProcessOptions) -> Self {
         let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
         Self { state: tempfile::tempdir().unwrap(), kind, folders: AtomicUsize::new(0) }
     }
@@ -93,10 +99,14 @@ impl Processes {
         self.kind.start(spec).await.unwrap()
     }
 
-    fn left_over(&self) -> Vec<PathBuf> {
+    /// Processes of this test's sandboxes.
+    pub(crate) fn left_over(&self) -> Vec<PathBuf> {
         let marker = format!("{SANDBOX_VARIABLE}={}", self.state.path().display());
         let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
         let is_ours = |path: &PathBuf| {
+            if !path.file_name().unwrap().as_encoded_bytes()[0].is_ascii_digit() {
+                return false;
+            }
             let environ = fs::read(path.join("environ")).unwrap_or_default();
             environ.split(|byte| *byte == 0).any(|variable| variable.starts_with(marker.as_bytes()))
         };
@@ -130,6 +140,9 @@ impl Bench for Processes {
 impl Drop for Processes {
     fn drop(&mut self) {
         let left = self.left_over();
+        for process in &left {
+            sigkill(process.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        }
         assert!(std::thread::panicking() || left.is_empty(), "processes are left: {left:?}");
     }
 }
@@ -261,4 +274,18 @@ pub(crate) fn log(sandbox: &dyn Sandbox) -> String {
 /// The init that the tests run.
 pub(crate) fn init() -> OsString {
     Path::new(env!("CARGO_BIN_EXE_agentcore-init")).into()
+}
+
+/// Kills the init of a folder, as an agent of the same user could.
+pub(crate) async fn kill_init(folder: &Path) {
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("init.json")).unwrap()).unwrap();
+    let pid = i32::try_from(record["init_pid"].as_i64().unwrap()).unwrap();
+    sigkill(pid);
+    until("init has ended", || fs::read_link(format!("/proc/{pid}/exe")).is_err()).await;
+}
+
+fn sigkill(pid: i32) {
+    // It may have ended by itself.
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
 }

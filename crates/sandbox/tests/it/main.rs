@@ -1,6 +1,7 @@
 //! The contract that every kind of sandbox keeps, and what the process kind does beyond it.
 
-#![allow(clippy::unwrap_used, reason = "these are tests, the helpers too")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, what they share too")]
 
 mod bench;
 mod contract;
+mod process;

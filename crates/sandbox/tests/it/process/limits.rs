@@ -1,0 +1,101 @@
+//! Limits where the machine's own control groups can be written.
+
+use std::time::Duration;
+
+use agentcore_sandbox::{CgroupRoots, EnforceableLimits, ExitStatus, ResourceLimits};
+
+use crate::bench::{Processes, end_of, kill, log, until_logged};
+
+fn enforced(wanted: impl Fn(EnforceableLimits) -> bool) -> Option<Processes> {
+    let roots = CgroupRoots::discover();
+    let enforced = wanted(roots.enforceable());
+    if !enforced {
+        println!("skipped: no control group can be written here");
+    }
+    enforced.then(|| Processes::with(roots))
+}
+
+#[tokio::test]
+async fn an_agent_that_eats_memory_is_ended_and_it_is_said_why() {
+    let Some(bench) = enforced(|limits| limits.memory) else { return };
+    let mut spec = bench.python("hoard = []\nwhile True: hoard.append(bytearray(1 << 20))");
+    spec.limits = ResourceLimits { memory_bytes: Some(64 << 20), ..ResourceLimits::default() };
+    let exit = end_of(&*bench.run(&spec).await).await;
+    assert_eq!(exit.status, ExitStatus::Signal(9));
+    assert!(exit.out_of_memory);
+}
+
+#[tokio::test]
+async fn a_child_that_eats_memory_is_named_too() {
+    let Some(bench) = enforced(|limits| limits.memory) else { return };
+    let hoard = "python3 -c 'hoard = []\nwhile True: hoard.append(bytearray(1 << 20))'";
+    let mut spec = bench.shell(&format!("{hoard}; exit 6"));
+    spec.limits = ResourceLimits { memory_bytes: Some(64 << 20), ..ResourceLimits::default() };
+    let exit = end_of(&*bench.run(&spec).await).await;
+    assert_eq!(exit.status, ExitStatus::Code(6));
+    assert!(exit.out_of_memory);
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_within_its_bound() {
+    let Some(bench) = enforced(|limits| limits.processes) else { return };
+    let bomb = "
+import os, time
+while True:
+    try:
+        if os.fork() == 0: os.setsid()
+    except OSError:
+        if os.getppid() != 1: print('bound', flush=True)
+        time.sleep(0.01)
+";
+    let mut spec = bench.python(bomb);
+    spec.limits = ResourceLimits { processes: Some(30), ..ResourceLimits::default() };
+    let sandbox = bench.run(&spec).await;
+    until_logged(&*sandbox, "bound").await;
+    assert!(sandbox.usage().unwrap().processes <= 30);
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn processor_time_is_shared_out() {
+    let Some(bench) = enforced(|limits| limits.cpus) else { return };
+    let busy = "
+import time
+start, used = time.monotonic(), time.process_time()
+while time.monotonic() - start < 0.5: pass
+print('used', (time.process_time() - used) < 0.35)
+";
+    let mut spec = bench.python(busy);
+    spec.limits = ResourceLimits { cpus: Some(0.2), ..ResourceLimits::default() };
+    let sandbox = bench.run(&spec).await;
+    end_of(&*sandbox).await;
+    assert_eq!(log(&*sandbox), "used True\n");
+}
+
+#[tokio::test]
+async fn groups_are_removed_with_the_sandbox() {
+    let roots = CgroupRoots::discover();
+    let Some(bench) = enforced(|limits| limits.memory && limits.processes) else { return };
+    let mut spec = bench.shell("exec sleep 1000");
+    spec.folder = bench.next_folder().join(format!("{:x}", std::process::id()));
+    spec.limits = ResourceLimits {
+        memory_bytes: Some(64 << 20),
+        processes: Some(10),
+        cpus: Some(1.0),
+        log_bytes: None,
+    };
+    let name = format!("agentcore-{:x}", std::process::id());
+    let all = [&roots.unified, &roots.memory, &roots.pids, &roots.cpu];
+    let exist = || all.iter().any(|root| root.as_ref().is_some_and(|root| root.join(&name).exists()));
+    let sandbox = bench.run(&spec).await;
+    assert!(exist());
+    kill(&*sandbox).await;
+    assert!(!exist());
+
+    let sandbox = bench.run(&spec).await;
+    assert!(exist());
+    crate::bench::kill_init(&spec.folder).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), sandbox.wait()).await.unwrap();
+    assert_eq!(ended.status, ExitStatus::Signal(9));
+    assert!(!exist());
+}

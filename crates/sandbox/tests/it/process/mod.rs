@@ -1,0 +1,10 @@
+//! What the process kind does beyond the contract, with programs that misbehave.
+
+mod bridge;
+mod commands;
+mod descendants;
+mod hosts;
+mod limits;
+mod official_sdk;
+mod starting;
+mod surroundings;
