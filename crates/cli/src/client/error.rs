@@ -40,7 +40,11 @@ impl ClientError {
                 "something else has the port: see `agentcore doctor`, or name the host with --endpoint"
                     .to_owned()
             }
-            Self::Connection { .. } | Self::Refused { .. } => return None,
+            Self::Connection { .. } => {
+                "`agentcore status` tells whether the host still runs, and what became of the session"
+                    .to_owned()
+            }
+            Self::Refused { .. } => return None,
         })
     }
 }

@@ -97,7 +97,7 @@ fn list(sessions: &[Session], now: Timestamp) -> anyhow::Result<()> {
             outlook(session, now),
         ]
     });
-    Ok(output::line(table(["SESSION", "AGENT", "STATE", "STARTED", "MEMORY", ""], rows))?)
+    Ok(output::line(table(["SESSION", "AGENT", "STATE", "STARTED", "MEMORY", "ENDS"], rows))?)
 }
 
 /// What comes next for a session, or why it ended.
@@ -106,9 +106,9 @@ fn outlook(session: &Session, now: Timestamp) -> String {
         let ended = session.ended_at.map(|at| format!("{}: ", relative(at, now))).unwrap_or_default();
         return format!("{ended}{}", reason.kind);
     }
-    let life = session.max_lifetime_deadline.map(|at| format!("ends {} at the latest", relative(at, now)));
+    let life = session.max_lifetime_deadline.map(|at| format!("{} at the latest", relative(at, now)));
     match session.idle_deadline {
-        Some(at) => format!("ends {} unless used", relative(at, now)),
+        Some(at) => format!("{} unless used", relative(at, now)),
         None => life.unwrap_or_default(),
     }
 }
@@ -165,7 +165,9 @@ fn facts(session: &Session, now: Timestamp) -> Vec<(&'static str, String)> {
     }
     if let Some(usage) = &session.usage {
         let (memory, cpu) = (bytes(usage.memory_bytes), usage.cpu_seconds);
-        facts.push(("Uses", format!("{memory} of memory, {cpu:.1} s of CPU, {} processes", usage.processes)));
+        let processes = if usage.processes == 1 { "process" } else { "processes" };
+        let text = format!("{memory} of memory, {cpu:.1} s of CPU, {} {processes}", usage.processes);
+        facts.push(("Uses", text));
     }
     facts
 }
