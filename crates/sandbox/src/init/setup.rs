@@ -188,6 +188,8 @@ impl Start {
 }
 
 fn become_init() -> io::Result<SignalFd> {
+    // The whole sandbox is one session, away from the host's terminal. One, because each costs some
+    // milliseconds where the scheduler groups by session (CONFIG_SCHED_AUTOGROUP).
     setsid()?;
     set_child_subreaper(true)?;
     let mut watched = SigSet::empty();

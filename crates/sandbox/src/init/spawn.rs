@@ -13,7 +13,7 @@ use agentcore_protocol::agent::env;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setsid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
 
 use crate::cgroup::Leaf;
 use crate::wire::{InStep, Step, StepError};
@@ -45,8 +45,8 @@ pub(super) enum SpawnError {
     Setup(StepError),
 }
 
-/// Starts a program as the leader of a session and a process group of its own. It is killed when
-/// this process ends.
+/// Starts a program as the leader of a process group of its own, in the sandbox's session. It is
+/// killed when this process ends.
 pub(super) fn spawn(program: Program<'_>) -> Result<Pid, SpawnError> {
     let (failure, report) = pipe2(OFlag::O_CLOEXEC).in_step(Step::Fork).map_err(SpawnError::Setup)?;
     let report = out_of_the_way(report).in_step(Step::Fork).map_err(SpawnError::Setup)?;
@@ -105,7 +105,7 @@ fn prepare(program: &Program<'_>, parent: Pid) -> Result<(), StepError> {
         // Init died before the kernel knew to tell us.
         return Err(io::Error::from(io::ErrorKind::BrokenPipe)).in_step(Step::Fork);
     }
-    setsid().in_step(Step::Fork)?;
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).in_step(Step::Fork)?;
     // Init's own signals are blocked for it to read; exec would pass that on.
     SigSet::empty().thread_set_mask().in_step(Step::Fork)?;
     program.cgroups.enter().in_step(Step::EnterCgroup)?;

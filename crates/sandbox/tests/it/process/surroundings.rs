@@ -62,12 +62,13 @@ async fn nothing_else_is_inherited() {
 }
 
 #[tokio::test]
-async fn an_agent_leads_a_session_of_its_own() {
+async fn an_agent_leads_a_group_of_its_own_in_a_session_of_its_own() {
     let bench = Processes::new();
-    let sandbox =
-        bench.run(&bench.python("import os; print(os.getpid() == os.getsid(0) == os.getpgrp())")).await;
+    let sandbox = bench
+        .run(&bench.python("import os; print(os.getpid() == os.getpgrp(), os.getsid(0) == os.getppid())"))
+        .await;
     end_of(&*sandbox).await;
-    assert_eq!(log(&*sandbox), "True\n");
+    assert_eq!(log(&*sandbox), "True True\n");
 }
 
 #[tokio::test]
