@@ -1,0 +1,205 @@
+//! `/ping` and `/invocations` against other servers.
+
+use anyhow::ensure;
+
+use super::Setup;
+use crate::children::Server;
+use crate::load::{self, LoadOptions, Measured};
+use crate::report::{Section, Target};
+use crate::server::{Kind, Path};
+use crate::stats::{Summary, significant, thousands};
+
+/// Connections under full load.
+const MANY: usize = 32;
+
+/// Who runs where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The server and the load generator share all processors.
+    Shared,
+    /// Each has one to itself.
+    Apart,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "all processors shared",
+            Self::Apart => "a processor each",
+        }
+    }
+}
+
+/// One server under one kind of load, with a figure for each round.
+struct Series {
+    kind: Kind,
+    path: Path,
+    place: Place,
+    connections: usize,
+    rounds: Vec<Measured>,
+}
+
+impl Series {
+    fn of(&self, figure: fn(&Measured) -> f64) -> Vec<f64> {
+        self.rounds.iter().map(figure).collect()
+    }
+}
+
+pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
+    let mut series = Vec::new();
+    let places = [Some(Place::Shared), setup.apart.map(|_| Place::Apart)];
+    for place in places.into_iter().flatten() {
+        series.extend(measure(setup, place).await?);
+    }
+    let mut section = Section::titled("Requests");
+    section.paragraph(
+        "1 KiB of JSON in and the same out of `/invocations`: the agent and the Python SDK parse it and write it \
+         anew, hyper alone reads it and sends bytes that it has. CPU is the server's processor time per request, \
+         all threads, user and kernel. Figures are medians of the rounds with (lowest..highest); a ratio is the \
+         Rust agent's figure over the other server's, its span that of the rounds.",
+    );
+    throughput(&mut section, &series);
+    latency(&mut section, &series);
+    Ok(section)
+}
+
+/// All servers in turn, round after round, so that whatever else the machine does meets them all.
+async fn measure(setup: &Setup, place: Place) -> anyhow::Result<Vec<Series>> {
+    let cpus = setup.apart.filter(|_| place == Place::Apart);
+    let mut servers = Vec::new();
+    for kind in &setup.kinds {
+        servers.push((kind, kind.start(cpus.map(|cpus| cpus.server)).await?));
+    }
+    check(&servers).await?;
+    let mut series = Vec::new();
+    for path in Path::ALL {
+        for connections in [MANY, 1] {
+            let mut group: Vec<Series> = servers
+                .iter()
+                .map(|(kind, _)| Series {
+                    kind: (*kind).clone(),
+                    path,
+                    place,
+                    connections,
+                    rounds: Vec::new(),
+                })
+                .collect();
+            for round in 0..setup.choose(7, 3) {
+                let mut order: Vec<_> = group.iter_mut().zip(&servers).collect();
+                if round % 2 == 1 {
+                    order.reverse();
+                }
+                for (series, (_, server)) in order {
+                    let options = LoadOptions {
+                        address: server.address,
+                        path,
+                        connections,
+                        seconds: setup.choose(1.0, 0.3),
+                        watch: server.pid(),
+                    };
+                    series.rounds.push(options.measure(cpus.map(|cpus| cpus.generator))?);
+                }
+            }
+            series.extend(group);
+        }
+    }
+    Ok(series)
+}
+
+/// Servers that answer differently are not compared.
+async fn check(servers: &[(&Kind, Server)]) -> anyhow::Result<()> {
+    for path in Path::ALL {
+        let mut expected = None;
+        for (kind, server) in servers {
+            let mut answer: serde_json::Value =
+                serde_json::from_slice(&load::fetch(server.address, path).await?)?;
+            if let Some(time) = answer.get_mut("time_of_last_update") {
+                *time = 0.into();
+            }
+            let expected = expected.get_or_insert_with(|| answer.clone());
+            ensure!(*expected == answer, "{} answers {} with {answer}", kind.name(), path.as_str());
+        }
+    }
+    Ok(())
+}
+
+/// The agent's series, and one of another server beside it.
+fn pairs(series: &[Series], connections: usize) -> impl Iterator<Item = (&Series, &Series)> {
+    series.iter().filter(move |one| one.connections == connections).filter_map(move |other| {
+        let agent = series.iter().find(|one| {
+            one.kind == Kind::Agent
+                && (one.path, one.place, one.connections) == (other.path, other.place, connections)
+        });
+        agent.map(|agent| (agent, other))
+    })
+}
+
+fn throughput(section: &mut Section, series: &[Series]) {
+    let mut rows = Vec::new();
+    for (agent, other) in pairs(series, MANY) {
+        let ratio = |figure| Summary::ratio(&agent.of(figure), &other.of(figure));
+        let figure = |figure| Summary::of(other.of(figure));
+        let (Some(per_second), Some(cpu), Some(faster), Some(dearer), Some(generator)) = (
+            figure(|round| round.requests_per_second),
+            figure(|round| round.server_cpu_us),
+            ratio(|round| round.requests_per_second),
+            ratio(|round| round.server_cpu_us),
+            figure(|round| round.generator_cpu_us),
+        ) else {
+            continue;
+        };
+        let itself = other.kind == Kind::Agent;
+        rows.push(vec![
+            other.path.as_str().to_owned(),
+            other.place.name().to_owned(),
+            other.kind.name().to_owned(),
+            per_second.text(thousands),
+            if itself { String::new() } else { faster.to_string() },
+            cpu.to_string(),
+            if itself { String::new() } else { dearer.to_string() },
+            significant(generator.median),
+        ]);
+        if other.kind == Kind::Hyper {
+            section.targets.push(target(other, faster));
+        }
+    }
+    let head =
+        ["path", "where", "server", "requests/s", "ratio", "CPU, µs", "CPU ratio", "generator's CPU, µs"];
+    section.paragraph(&format!("Throughput over {MANY} connections:"));
+    section.table(&head, rows);
+}
+
+fn target(other: &Series, ratio: Summary) -> Target {
+    let (wanted, least) = match other.path {
+        Path::Ping => ("at least 0.9", 0.9),
+        Path::Invocations => ("at least 0.8", 0.8),
+    };
+    Target {
+        what: format!("{} requests/s over bare hyper's, {}", other.path.as_str(), other.place.name()),
+        wanted,
+        got: ratio.to_string(),
+        reached: ratio.median >= least,
+    }
+}
+
+fn latency(section: &mut Section, series: &[Series]) {
+    let mut rows = Vec::new();
+    for (agent, other) in pairs(series, 1) {
+        let figure = |figure| Summary::of(other.of(figure)).map(|summary| summary.to_string());
+        let ratio =
+            |figure| Summary::ratio(&agent.of(figure), &other.of(figure)).map(|ratio| ratio.to_string());
+        let unless_itself =
+            |ratio: Option<String>| ratio.filter(|_| other.kind != Kind::Agent).unwrap_or_default();
+        rows.push(vec![
+            other.path.as_str().to_owned(),
+            other.place.name().to_owned(),
+            other.kind.name().to_owned(),
+            figure(|round| round.p50_us).unwrap_or_default(),
+            unless_itself(ratio(|round| round.p50_us)),
+            figure(|round| round.p99_us).unwrap_or_default(),
+            unless_itself(ratio(|round| round.p99_us)),
+        ]);
+    }
+    section.paragraph("Latency over 1 connection, in microseconds:");
+    section.table(&["path", "where", "server", "p50", "ratio", "p99", "ratio"], rows);
+}
