@@ -103,7 +103,7 @@ fn list(connection: &Connection, filter: &SessionFilter) -> Result<Vec<Incarnati
     let sql = format!(
         "SELECT {COLUMNS} FROM incarnations
          WHERE (?1 IS NULL OR agent = ?1) AND (?2 IS NULL OR session_id = ?2) {living}
-         ORDER BY started_at DESC, id DESC LIMIT ?3"
+         ORDER BY started_at DESC, rowid DESC LIMIT ?3"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let session = filter.session.as_ref().map(SessionId::as_str);

@@ -9,5 +9,5 @@ mod lifetimes;
 mod limits;
 mod restarts;
 mod sessions;
+mod sockets;
 mod streams;
-mod websockets;

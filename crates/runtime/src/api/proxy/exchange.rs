@@ -70,8 +70,10 @@ impl ExchangeError {
     }
 }
 
+type Connection = http1::Connection<TokioIo<Box<dyn Io>>, RequestBody>;
+
 /// The agent's side of an exchange: makes progress when polled.
-pub(super) struct Link(Option<Pin<Box<http1::Connection<TokioIo<Box<dyn Io>>, RequestBody>>>>);
+pub(super) struct Link(Option<Pin<Box<Connection>>>);
 
 impl Link {
     /// The link of an exchange whose connection somebody else drives.

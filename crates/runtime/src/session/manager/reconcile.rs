@@ -73,17 +73,23 @@ impl Manager {
         // the actor may have changed since.
         let actors: HashSet<IncarnationId> = self.living.iter().map(|session| *session.key()).collect();
         let records = self.environment.store.incarnations(SessionFilter::living()).await?;
-        let lost = records
-            .into_iter()
-            .filter(|record| !actors.contains(&record.begun.id) && record.begun.started_at < before);
-        stream::iter(lost).for_each_concurrent(TOGETHER, |record| self.adopt(record)).await;
+        // Newest first: of a session with two records as if current, as a kill at the wrong moment
+        // leaves them, the newer one is.
+        let mut seen = HashSet::new();
+        let lost = records.into_iter().filter_map(|record| {
+            let is_newest = seen.insert(record.begun.key.clone());
+            let is_lost = !actors.contains(&record.begun.id) && record.begun.started_at < before;
+            is_lost.then_some((record, is_newest))
+        });
+        let adopted = lost.map(|(record, is_newest)| self.adopt(record, is_newest));
+        stream::iter(adopted).for_each_concurrent(TOGETHER, |adopted| adopted).await;
         Ok(())
     }
 
-    async fn adopt(self: &Arc<Self>, record: IncarnationRecord) {
+    async fn adopt(self: &Arc<Self>, record: IncarnationRecord, is_newest: bool) {
         let folder = self.environment.incarnations.join(&record.begun.folder);
         match self.environment.kind.adopt(&folder).await {
-            Ok(Found::Running(sandbox)) => self.take_over(record, sandbox).await,
+            Ok(Found::Running(sandbox)) => self.take_over(record, sandbox, is_newest),
             Ok(Found::Exited(exit)) => self.bury(record, Some(exit), &folder).await,
             Ok(Found::Gone) => self.bury(record, None, &folder).await,
             Err(error) => tracing::error!(
@@ -94,7 +100,7 @@ impl Manager {
     }
 
     /// It still runs: an actor takes it over.
-    async fn take_over(self: &Arc<Self>, record: IncarnationRecord, sandbox: Arc<dyn Sandbox>) {
+    fn take_over(self: &Arc<Self>, record: IncarnationRecord, sandbox: Arc<dyn Sandbox>, is_newest: bool) {
         let IncarnationRecord { begun, now } = record;
         let clock = &self.environment.clock;
         let folder = self.environment.incarnations.join(&begun.folder);
@@ -113,18 +119,22 @@ impl Manager {
                 Adopted::Running { idle_since: now.idle_since.map(|since| clock.moment_of(since)) }
             }
             Phase::Stopping | Phase::Stopped => Adopted::Stopping(
-                now.reason.unwrap_or_else(|| StopReason::new(StopKind::HostLost, "it was being stopped")),
+                now.reason
+                    .clone()
+                    .unwrap_or_else(|| StopReason::new(StopKind::HostLost, "it was being stopped")),
             ),
         };
+        if !is_newest && now.phase.is_current() {
+            let why = "a newer incarnation of the same session is current";
+            left = Adopted::Stopping(StopReason::new(StopKind::HostLost, why));
+        }
         if !matches!(left, Adopted::Stopping(_)) {
+            // While the host serves, a caller may have begun one since the records were read.
             match self.current.entry(key) {
                 Entry::Vacant(place) => drop(place.insert(session.clone())),
-                Entry::Occupied(newer) => {
-                    let other = newer.get().incarnation;
-                    left = Adopted::Stopping(StopReason::new(
-                        StopKind::HostLost,
-                        format!("incarnation {other} of the same session is current"),
-                    ));
+                Entry::Occupied(_) => {
+                    let why = "a newer incarnation of the same session began";
+                    left = Adopted::Stopping(StopReason::new(StopKind::HostLost, why));
                 }
             }
         }

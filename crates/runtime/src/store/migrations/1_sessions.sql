@@ -30,7 +30,7 @@ CREATE TABLE incarnations (
     reason_kind   TEXT,
     reason_detail TEXT,
     last_words    TEXT                      -- the end of its log, when it failed
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX incarnations_by_session ON incarnations (agent, session_id, principal, started_at);
 CREATE INDEX incarnations_by_start ON incarnations (started_at);

@@ -9,17 +9,22 @@ use std::time::Duration;
 use agentcore_protocol::{Clock, PingStatus};
 use agentcore_sandbox::{ExitStatus, InMemoryAgent, InMemoryKind};
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::stream;
+use futures_util::{SinkExt, StreamExt, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 /// What all agents of a kind do, and what they have seen.
 #[derive(Default)]
@@ -64,9 +69,12 @@ async fn serve(behaviour: Arc<Behaviour>, agent: InMemoryAgent, mut io: DuplexSt
     let router = Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invoke))
+        .route("/ws", get(echo))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state((behaviour, agent, mind));
-    let served = http1::Builder::new().serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+    let served = http1::Builder::new()
+        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router))
+        .with_upgrades();
     let _ = served.await;
 }
 
@@ -129,6 +137,7 @@ fn events(mind: Arc<Mind>, items: u64) -> Response {
     let events = stream::unfold((0, Watch(mind, false)), move |(item, mut watch)| async move {
         if item == items {
             watch.1 = true;
+            drop(watch);
             return None;
         }
         if item > 0 {
@@ -139,8 +148,36 @@ fn events(mind: Arc<Mind>, items: u64) -> Response {
     ([("content-type", "text/event-stream; charset=utf-8")], Body::from_stream(events)).into_response()
 }
 
+/// Sends every message back; at `fail` it closes as a handler that failed does.
+async fn echo(headers: HeaderMap, mut request: Request) -> Response {
+    if headers.contains_key("x-amzn-bedrock-agentcore-runtime-custom-refuse") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let accept = derive_accept_key(headers["sec-websocket-key"].as_bytes());
+    let session = headers["x-amzn-bedrock-agentcore-runtime-session-id"].to_str().unwrap().to_owned();
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let io = TokioIo::new(upgrade.await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+        socket.send(Message::text(session)).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if message == Message::text("fail") {
+                let frame = CloseFrame { code: CloseCode::Error, reason: "failed".into() };
+                let _ = socket.close(Some(frame)).await;
+            } else if message.is_text() || message.is_binary() {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let switch = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", &accept)];
+    (StatusCode::SWITCHING_PROTOCOLS, switch).into_response()
+}
+
 /// A body that ends in the middle.
 fn broken() -> Response {
-    let pieces = [Ok("the beginning"), Err(std::io::Error::other("and no end"))];
-    Body::from_stream(stream::iter(pieces)).into_response()
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err(std::io::Error::other("and no end"))
+    };
+    Body::from_stream(stream::iter([Ok("the beginning")]).chain(stream::once(end))).into_response()
 }

@@ -1,18 +1,23 @@
 //! A host on a folder of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::headers::SESSION_ID;
 use agentcore_protocol::lifecycle::{LifecycleBounds, LifecycleConfiguration};
 use agentcore_protocol::{Clock, Timestamp};
-use agentcore_runtime::{AgentDefinition, Host, HostOptions, OnShutdown};
+use agentcore_runtime::{AgentDefinition, Host, HostError, HostOptions, OnShutdown};
 use agentcore_sandbox::InMemoryKind;
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -35,6 +40,31 @@ pub(crate) struct TestHost {
     pub(crate) folder: Arc<TempDir>,
     pub(crate) options: HostOptions,
     clock: Arc<dyn Clock>,
+}
+
+/// A host that serves on its socket.
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
+    pub(crate) router: Router,
+    pub(crate) kind: InMemoryKind,
+    pub(crate) behaviour: Arc<Behaviour>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), HostError>>,
+    _folder: Arc<TempDir>,
+}
+
+impl Serving {
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Shuts it down as its options say.
+    pub(crate) async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+        assert!(TcpStream::connect(self.address).await.is_err(), "the port is left");
+    }
 }
 
 /// A whole answer.
@@ -98,6 +128,18 @@ impl TestHost {
         Self { host, kind, behaviour, folder, options, clock }
     }
 
+    /// A host that was started by hand.
+    pub(crate) fn adopt(
+        host: Host,
+        kind: InMemoryKind,
+        behaviour: Arc<Behaviour>,
+        folder: Arc<TempDir>,
+        options: HostOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { host, kind, behaviour, folder, options, clock }
+    }
+
     /// What [`Host::start`] needs to start another host on the same folder.
     pub(crate) fn parts(&self) -> (HostOptions, InMemoryKind, Arc<dyn Clock>) {
         (self.options.clone(), self.kind.clone(), self.clock.clone())
@@ -112,6 +154,17 @@ impl TestHost {
         next.host.serve_until(std::future::ready(())).await.unwrap();
         assert_eq!(kind.running(), 0, "an agent is left");
         assert!(!folder.path().join("host.json").exists());
+    }
+
+    /// Serves on the host's socket until the guard is dropped, and then checks what is left.
+    pub(crate) fn serve(self) -> Serving {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let Self { host, kind, behaviour, folder, .. } = self;
+        let (address, router) = (host.local_addr(), host.router());
+        let served = tokio::spawn(host.serve_until(async move {
+            let _ = stopped.await;
+        }));
+        Serving { address, router, kind, behaviour, stop, served, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {

@@ -4,4 +4,4 @@ mod agent;
 mod host;
 
 pub(crate) use agent::{Behaviour, agent_kind};
-pub(crate) use host::{Answer, TestHost, eventually, session_id};
+pub(crate) use host::{Answer, Serving, TestHost, eventually, session_id};
