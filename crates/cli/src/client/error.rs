@@ -11,6 +11,8 @@ pub(crate) enum ClientError {
     NotRunning { endpoint: String },
     #[error("the connection to the host at {endpoint} failed: {reason}")]
     Connection { endpoint: String, reason: String },
+    #[error("the answer was cut short: the connection was closed in the middle of it")]
+    CutShort,
     #[error("{message}")]
     Refused { status: StatusCode, message: String },
     #[error("what answers at {endpoint} is no agentcore host ({reason})")]
@@ -40,7 +42,7 @@ impl ClientError {
                 "something else has the port: see `agentcore doctor`, or name the host with --endpoint"
                     .to_owned()
             }
-            Self::Connection { .. } => {
+            Self::Connection { .. } | Self::CutShort => {
                 "`agentcore status` tells whether the host still runs, and what became of the session"
                     .to_owned()
             }

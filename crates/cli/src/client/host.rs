@@ -1,5 +1,6 @@
 //! A client of the host's HTTP.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,11 +64,13 @@ impl HostClient {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
         self.http.request(request).await.map_err(|error| {
-            let endpoint = self.endpoint.as_str().to_owned();
             if error.is_connect() {
-                ClientError::NotRunning { endpoint }
-            } else {
-                ClientError::Connection { endpoint, reason: innermost(&error) }
+                return ClientError::NotRunning { endpoint: self.endpoint.as_str().to_owned() };
+            }
+            let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+            match cause.is_some_and(hyper::Error::is_incomplete_message) {
+                true => ClientError::CutShort,
+                false => self.connection_error(innermost(&error)),
             }
         })
     }

@@ -1,14 +1,13 @@
 //! What comes back from an invocation.
 
 use agentcore_protocol::headers;
-use anyhow::Context as _;
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::client::is_event_stream;
 use crate::client::model::ErrorBody;
 use crate::client::sse::EventReader;
+use crate::client::{ClientError, is_event_stream};
 use crate::failure::Failure;
 use crate::output;
 
@@ -31,7 +30,7 @@ async fn print_events(response: Response<Incoming>) -> anyhow::Result<()> {
         Ok::<_, anyhow::Error>(())
     };
     while let Some(frame) = body.frame().await {
-        if let Ok(bytes) = frame.context(CUT_SHORT)?.into_data() {
+        if let Ok(bytes) = frame.map_err(|_| ClientError::CutShort)?.into_data() {
             reader.feed(&bytes).into_iter().try_for_each(&mut print)?;
         }
     }
@@ -49,7 +48,7 @@ async fn print_body(response: Response<Incoming>) -> anyhow::Result<()> {
     let mut body = response.into_body();
     let mut ends_line = true;
     while let Some(frame) = body.frame().await {
-        if let Ok(bytes) = frame.context(CUT_SHORT)?.into_data() {
+        if let Ok(bytes) = frame.map_err(|_| ClientError::CutShort)?.into_data() {
             output::bytes(&bytes)?;
             ends_line = bytes.last().map_or(ends_line, |byte| *byte == b'\n');
         }
@@ -59,8 +58,6 @@ async fn print_body(response: Response<Incoming>) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-const CUT_SHORT: &str = "the answer was cut short";
 
 /// The error that ends a stream which failed (contract, section 1).
 fn stream_error(event: &str) -> Option<String> {

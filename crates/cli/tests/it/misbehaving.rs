@@ -18,7 +18,7 @@ async fn impatient(program: &str) -> (Project, Host) {
 async fn serve_impatiently(project: &Project) -> Host {
     project.file(
         "host.yaml",
-        "timeouts: {startup: 2, stop_grace: 0.5, answer: 2, ping_interval: 0.2, unresponsive_idle: 2}\n",
+        "timeouts: {startup: 10, stop_grace: 0.5, answer: 2, ping_interval: 0.2, unresponsive_idle: 2}\n",
     );
     project.serve(&["--config", "host.yaml", "--on-shutdown", "stop"]).await
 }
@@ -56,9 +56,17 @@ async fn a_python_agent_that_cannot_import_shows_the_traceback() {
 
 #[tokio::test]
 async fn an_agent_that_never_listens_is_given_up() {
-    let (done, shown) = invoke_bad("#!/bin/sh\necho waiting\nexec sleep 600\n", "{}").await;
-    assert!(done.stderr.contains("waiting"), "the end of its log: {done:?}");
+    let project = Project::new();
+    project.executable("bad.sh", "#!/bin/sh\necho waiting\nexec sleep 600\n");
+    project.configure("bad.sh", &[]).await;
+    project.file("host.yaml", "timeouts: {startup: 1}\n");
+    let host = project.serve(&["--config", "host.yaml"]).await;
+    let done = project.run(&["invoke", "{}", "-l"]).await;
+    assert!(!done.success() && done.stderr.contains("waiting"), "the end of its log: {done:?}");
+    let shown = project.json(&["sessions", "show", "--json"]).await;
     assert_eq!(shown["reason"]["kind"], "StartupFailed", "{shown}");
+    host.end(Signal::SIGTERM).await;
+    project.expect_no_processes().await;
 }
 
 #[tokio::test]
