@@ -111,6 +111,11 @@ impl Health {
     }
 }
 
+/// Takes the headers out of a request's head, as the service does.
+pub fn context(head: &mut request::Parts) -> RequestContext {
+    RequestContext::take(head)
+}
+
 /// Decodes a payload as the service does.
 pub fn decode(payload: Bytes) -> Result<Bytes, String> {
     to_text(payload).map_err(|error| error.to_string())

@@ -1,0 +1,61 @@
+"""The thread with the one event loop that async handlers share. What they start outlives them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._native import Core
+
+# How long tasks that were cancelled may take to end.
+_PATIENCE = 5.0
+
+
+class LoopThread:
+    """A running event loop on a thread of its own."""
+
+    def __init__(self, core: Core, serve: Callable[[Any], object]) -> None:
+        self._core = core
+        self._serve = serve
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.thread = threading.Thread(target=self._run, name="agentcore-loop", daemon=True)
+        self.thread.start()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop. Waits until it runs."""
+        self._ready.wait()
+        assert self._loop is not None
+        return self._loop
+
+    def _run(self) -> None:
+        self._loop = loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.add_reader(self._core.descriptor(), self._core.drain, self._serve)
+        loop.call_soon(self._ready.set)
+        try:
+            loop.run_forever()
+        finally:
+            _finish(loop)
+
+    def stop(self) -> None:
+        """Ends the loop, and waits for its thread a while."""
+        loop = self.loop
+        loop.call_soon_threadsafe(loop.stop)
+        if threading.current_thread() is not self.thread:
+            self.thread.join(2 * _PATIENCE)
+
+
+def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancels what is left, lets it end, and closes the loop."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

@@ -1,0 +1,54 @@
+//! A running task, for the code that runs it.
+
+use std::sync::{Mutex, PoisonError};
+
+use bedrock_agentcore::{TaskGuard, Tasks};
+use pyo3::prelude::*;
+use serde_json::value::RawValue;
+
+/// A task that runs until it is completed, failed or cancelled, or this object is dropped.
+#[pyclass(frozen)]
+pub(crate) struct Task {
+    tasks: Tasks,
+    guard: Mutex<Option<TaskGuard>>,
+    #[pyo3(get)]
+    id: u64,
+}
+
+impl Task {
+    pub(crate) fn start(tasks: &Tasks, name: String) -> Self {
+        let guard = tasks.task(name).start();
+        Self { tasks: tasks.clone(), id: guard.id().get(), guard: Mutex::new(Some(guard)) }
+    }
+
+    fn take(&self) -> Option<TaskGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[pymethods]
+impl Task {
+    /// Ends the task with its result: JSON.
+    fn complete(&self, result: String) {
+        let Some(guard) = self.take() else { return };
+        match RawValue::from_string(result) {
+            Ok(result) => guard.complete(result),
+            // JSON as Python writes it may hold NaN: then the task has no result that others can read.
+            Err(_) => drop(guard),
+        }
+    }
+
+    /// Ends the task as failed.
+    fn fail(&self, kind: String, message: String) {
+        if let Some(guard) = self.take() {
+            guard.fail_with(kind, message);
+        }
+    }
+
+    /// Ends the task as cancelled.
+    fn cancelled(&self) {
+        if let Some(guard) = self.take() {
+            self.tasks.cancel(guard.id());
+        }
+    }
+}
