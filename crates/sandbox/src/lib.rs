@@ -5,8 +5,11 @@
 //!
 //! | kind | what it is |
 //! |---|---|
-//! | [`InMemoryKind`] | closures of a test |
+//! | [`ProcessKind`] | a process of this machine with all its descendants, under an [`init`] of its own |
+//! | [`InMemoryKind`] | closures, for tests of whatever stands above |
 //!
+//! [`python`] is how agents written in Python are started, [`IncarnationFolder`] what a process
+//! sandbox keeps on disk, [`CgroupRoots`] where its limits are enforced.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

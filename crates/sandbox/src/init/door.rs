@@ -22,8 +22,10 @@ use super::listener;
 use super::reactor::{DOOR, Reactor, Token};
 use crate::proc::Proc;
 
-/// A look costs some file reads: no sooner than this after the last one, and no later.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+/// Looks for a listener come no closer together than this, the first after it too: an agent that is
+/// up takes its connections well before.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// And no further apart.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Init's copy of the socket, and the connections that it bridges.
@@ -73,11 +75,11 @@ impl Door {
             State::Quiet(listener) => {
                 // What waits keeps the socket readable; the timer takes over.
                 reactor.modify(&listener, DOOR, EpollFlags::empty())?;
-                State::Knocked { listener, since: now, next_look: now }
+                State::Knocked { listener, since: now, next_look: now + SHORTEST_PAUSE }
             }
             state => state,
         };
-        self.look(reactor)
+        Ok(())
     }
 
     /// Does what is due.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::sock_diag;
 use crate::proc::Proc;
 
 /// The state of a listening socket in the kernel's tables.
@@ -9,14 +10,15 @@ const LISTEN: &str = "0A";
 
 /// A listening TCP socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Listener {
-    port: u16,
-    inode: u64,
-    family: Family,
+pub(super) struct Listener {
+    pub(super) port: u16,
+    pub(super) inode: u64,
+    pub(super) family: Family,
 }
 
+/// What kind of address it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
@@ -25,8 +27,8 @@ enum Family {
 /// them that has one. A listener of anybody else does not count: another session may have bound
 /// the port that this agent was written for.
 pub(super) fn find(proc: &Proc, ancestor: i32, ports: &[u16]) -> Option<SocketAddr> {
-    let mut listeners = parse(&proc.network_table("tcp"), Family::V4);
-    listeners.extend(parse(&proc.network_table("tcp6"), Family::V6));
+    let mut listeners = all(proc, Family::V4);
+    listeners.extend(all(proc, Family::V6));
     listeners.retain(|listener| ports.contains(&listener.port));
     if listeners.is_empty() {
         return None;
@@ -35,6 +37,15 @@ pub(super) fn find(proc: &Proc, ancestor: i32, ports: &[u16]) -> Option<SocketAd
     let owned = |listener: &&Listener| descendants.iter().any(|pid| proc.holds_socket(*pid, listener.inode));
     let rank = |listener: &&Listener| ports.iter().position(|port| *port == listener.port);
     listeners.iter().filter(owned).min_by_key(rank).map(Listener::address)
+}
+
+// Not every kernel has sock_diag, but every one with TCP has the tables.
+fn all(proc: &Proc, family: Family) -> Vec<Listener> {
+    let table = match family {
+        Family::V4 => "tcp",
+        Family::V6 => "tcp6",
+    };
+    sock_diag::listeners(family).unwrap_or_else(|_| parse(&proc.network_table(table), family))
 }
 
 impl Listener {

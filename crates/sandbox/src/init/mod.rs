@@ -25,6 +25,7 @@ mod output;
 mod port;
 mod reactor;
 mod setup;
+mod sock_diag;
 mod spawn;
 mod supervisor;
 

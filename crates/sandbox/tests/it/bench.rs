@@ -282,7 +282,8 @@ pub(crate) async fn kill_init(folder: &Path) {
         serde_json::from_slice(&fs::read(folder.join("init.json")).unwrap()).unwrap();
     let pid = i32::try_from(record["init_pid"].as_i64().unwrap()).unwrap();
     sigkill(pid);
-    until("init has ended", || fs::read_link(format!("/proc/{pid}/exe")).is_err()).await;
+    let lock = fs::File::open(folder.join("lock")).unwrap();
+    until("init has ended", || lock.try_lock_shared().is_ok()).await;
 }
 
 fn sigkill(pid: i32) {
