@@ -1,8 +1,9 @@
 //! Launch, invoke, look, stop.
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Project, eventually, http, session_id};
+use crate::support::{Project, agent, eventually, http, processes, session_id};
 
 #[tokio::test]
 async fn a_session_keeps_its_memory_and_no_two_share_one() {
@@ -147,12 +148,80 @@ async fn destroying_an_agent_stops_its_sessions() {
 #[tokio::test]
 async fn several_agents_are_reached_by_name() {
     let project = Project::with_test_agent(&[]).await;
-    project.executable("other.sh", &crate::support::agent::script());
+    project.executable("other.sh", &agent::script());
     project.configure("other.sh", &[]).await;
     project.expect(&["configure", "set-default", "agent_sh"]).await;
     let host = project.launch(&[]).await;
     project.expect(&["invoke", "{}", "-l", "-a", "other_sh"]).await;
     let agents = project.json(&["sessions", "list", "--json"]).await;
     assert_eq!((agents.as_array().unwrap().len(), &agents[0]["agent"]), (1, &json!("other_sh")));
+    host.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_second_interrupt_leaves_at_once_and_the_next_launch_finds_the_sessions() {
+    let project = Project::new();
+    let answer = agent::raw_script("HTTP/1.1 200 OK\\ncontent-length: 2\\n\\n{}");
+    project.executable("stubborn.sh", &answer.replace("#!/bin/sh\n", "#!/bin/sh\ntrap '' TERM\n"));
+    project.configure("stubborn.sh", &[]).await;
+    let host = project.launch(&[]).await;
+    let session = session_id("stubborn");
+    project.invoke(&session, "{}").await;
+    processes::signal(host.pid(), Signal::SIGINT);
+    eventually("the host stops its sessions", || async {
+        project.host_log().contains("Stopping the sessions").then_some(())
+    })
+    .await;
+    assert_eq!(host.ended_by(Signal::SIGINT).await.code(), Some(130));
+    assert!(!project.processes().is_empty());
+
+    // Whether its stop had begun by then or not, the next host knows of it.
+    let host = project.launch(&[]).await;
+    let shown = project.session(&session).await;
+    assert!(["idle", "stopping", "stopped"].contains(&shown["state"].as_str().unwrap()), "{shown}");
+    host.kill().await;
+    project.processes().iter().for_each(processes::Sandboxed::kill);
+    project.expect_no_processes().await;
+}
+
+/// A server by hand, so that nothing has to be downloaded.
+const CARGO_AGENT: &str = r###"
+use std::io::{Read, Write};
+fn main() {
+    let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for mut connection in listener.incoming().flatten() {
+        let _ = connection.read(&mut [0; 4096]);
+        let body = r##"{"status":"Healthy"}"##;
+        let _ = write!(connection, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    }
+}
+"###;
+
+#[tokio::test]
+async fn a_cargo_project_is_built_and_served() {
+    let project = Project::new();
+    std::fs::create_dir_all(project.path().join("writer/src")).unwrap();
+    project.file("writer/Cargo.toml", "[package]\nname = \"writer\"\nedition = \"2024\"\n[workspace]\n");
+    project.file("writer/src/main.rs", CARGO_AGENT);
+    project.configure("writer", &[]).await;
+    let host = project.launch(&[]).await;
+    assert_eq!(project.json(&["invoke", "{}", "-l"]).await, json!({"status": "Healthy"}));
+    host.interrupt().await;
+
+    project.file("writer/src/main.rs", "fn main() { broken }");
+    let broken = project.run(&["launch", "-l", "--port", "0"]).await;
+    assert!(!broken.success() && broken.stderr.contains("cargo build failed"), "{broken:?}");
+}
+
+#[tokio::test]
+async fn the_items_of_a_stream_are_printed_as_they_come() {
+    let project = Project::new();
+    let stream =
+        "HTTP/1.1 200 OK\\ncontent-type: text/event-stream\\n\\ndata: {\"n\": 1}\\n\\ndata: \"two\"\\n\\n";
+    project.executable("stream.sh", &agent::raw_script(stream));
+    project.configure("stream.sh", &[]).await;
+    let host = project.launch(&[]).await;
+    assert_eq!(project.expect(&["invoke", "{}", "-l"]).await, "{\"n\": 1}\n\"two\"\n");
     host.interrupt().await;
 }

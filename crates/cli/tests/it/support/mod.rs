@@ -6,7 +6,7 @@ pub(crate) mod processes;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -229,11 +229,16 @@ impl Host {
     }
 
     /// Ends the host with a signal, and waits for its end.
-    pub(crate) async fn end(mut self, signal: Signal) {
+    pub(crate) async fn end(self, signal: Signal) {
+        let status = self.ended_by(signal).await;
+        assert!(status.success(), "the host ended with {status}");
+    }
+
+    /// Sends the host a signal, and tells how it ended.
+    pub(crate) async fn ended_by(mut self, signal: Signal) -> ExitStatus {
         processes::signal(self.pid(), signal);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let status = ended.expect("the host does not end").unwrap();
-        assert!(status.success(), "the host ended with {status}");
+        ended.expect("the host does not end").unwrap()
     }
 }
 
