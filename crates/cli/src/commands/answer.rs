@@ -77,6 +77,7 @@ pub(super) async fn refusal(response: Response<Incoming>, agent: Option<&str>) -
         Ok(ErrorBody { error, details: Some(details) }) => format!("{error}\n{details}"),
         Ok(ErrorBody { error, details: None }) => error,
         Err(_) if text.is_empty() => "(empty answer)".to_owned(),
+        Err(_) if text.starts_with('<') => "a web page answers, not an agent".to_owned(),
         Err(_) => text,
     };
     let failure = Failure::new(format!("{message} ({status})"));

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::time::span;
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 
-/// Run the project's agents on this machine, until Ctrl-C (also: deploy).
+/// Run the project's agents on this machine, until Ctrl-C.
 ///
 /// Each session gets an agent process of its own, which lives while it works and ends when it has
 /// been idle for the idle timeout. Ctrl-C stops all sessions; a second one leaves at once, and the

@@ -52,7 +52,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let host = match client.get::<HostInfo>("/host", &[]).await {
         Ok(host) => Some(host),
         Err(error) if error.is_not_running() => None,
-        Err(error) => return Err(error.into()),
+        // What the project says is worth showing all the same.
+        Err(error) => {
+            output::note(format_args!("{}: {error}", styled(NOTE, "note")));
+            None
+        }
     };
     let session = match (&agent, &host) {
         (Some(agent), Some(_)) => session(&client, agent).await?,
