@@ -119,12 +119,12 @@ struct Reporter {
 
 impl Reporter {
     fn observe(&mut self, progress: &Progress) -> ControlFlow<()> {
-        let now = Instant::now();
+        let (now, cancelled) = (Instant::now(), self.task.is_cancelled());
         let due = self.last.is_none_or(|(phase, at)| phase != progress.phase || now - at >= REPORT_EVERY);
-        if due {
+        if due || cancelled {
             self.last = Some((progress.phase, now));
             self.task.report_progress(progress);
         }
-        if self.task.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if cancelled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
