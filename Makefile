@@ -26,7 +26,12 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 	cargo build --release -p agentcore -p document-agent
 	mkdir -p $(RUN)
 	cd $(RUN) && $(AGENTCORE) configure -e $(DOCUMENT_AGENT) -n document_agent -ni
-	cd $(RUN) && exec $(AGENTCORE) launch -l
+	@printf '%s\n' '' 'The document agent builds a full-text index in the background. In another terminal:' \
+	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"index\"}'" \
+	  '  curl http://localhost:8080/ping' \
+	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"progress\"}'" \
+	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
+	@cd $(RUN) && exec $(AGENTCORE) launch -l
 
 test: lint docs $(VENV_READY) ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
 	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets --quiet
