@@ -199,4 +199,49 @@ mod tests {
         release.send(()).unwrap();
         assert!(answer(waiting).ends_with("\"released\""));
     }
+
+    #[test]
+    fn a_client_that_was_accepted_here_is_seen_to_leave_even_while_the_server_stops() {
+        const BLOCK: &str = "POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n0";
+        const WAIT: &str = "POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1";
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (said, heard) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let app = App::new().entrypoint(move |n: u8, token: crate::CancellationToken| {
+            said.send("begun").unwrap();
+            if n == 0 {
+                released.lock().unwrap().recv().unwrap();
+            }
+            let said = said.clone();
+            async move {
+                if n == 1 {
+                    token.cancelled().await;
+                    said.send("told").unwrap();
+                }
+            }
+        });
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = runtime.spawn(app.serve_on(listener, stopped));
+
+        let mut blocked = ask(address, BLOCK);
+        heard.recv().unwrap();
+        let waiting = ask(address, WAIT);
+        // Accepted here as well, and after the one that waits.
+        let ping = "GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        answer(ask(address, ping));
+        release.send(()).unwrap();
+        let mut status = [0; 15];
+        blocked.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200 OK");
+        heard.recv().unwrap();
+        stop.send(()).unwrap();
+        drop(waiting);
+        let patience = std::time::Duration::from_secs(10);
+        assert_eq!(heard.recv_timeout(patience), Ok("told"));
+        runtime.block_on(served).unwrap().unwrap();
+    }
 }
