@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from ._stream import room
+from ._async_stream import room
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import json
@@ -10,15 +9,17 @@ import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from . import _stream
 from ._handlers import belongs_on_loop, takes_context
 from ._json import encode, encode_compact
 from ._native import Socket
+from ._stream import SyncStream, text_of
 from .runtime.context import RequestContext, _exchange
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
+    from ._async_stream import AsyncStream
     from ._native import Core, Exchange
     from ._runtime import Runtime
     from .runtime.app import BedrockAgentCoreApp
@@ -61,7 +62,7 @@ class Dispatcher:
 
     def spawn(self, work: CoroutineType[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs this on the loop, whose thread this is."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._runtime.ensure_loop().loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -107,11 +108,13 @@ class Dispatcher:
         elif kind is CoroutineType:
             self._on_loop(functools.partial(self._await, exchange, context, result))
         elif kind is AsyncGeneratorType:
-            stream = _stream.serve_async(result, exchange.reply_events(True), self._app.logger)
+            from ._async_stream import AsyncStream
+
+            stream = AsyncStream(result, exchange.reply_events(True), self._app.logger)
             self._on_loop(functools.partial(context.copy().run, self._spawn_stream, stream))
         elif kind is GeneratorType:
             sink = exchange.reply_events(False)
-            self._core.call_on_worker(_stream.SyncStream(result, sink, context.copy(), self._app.logger))
+            self._core.call_on_worker(SyncStream(result, sink, context.copy(), self._app.logger))
         elif _is_response(result):
             from ._asgi import serve_response
 
@@ -121,25 +124,25 @@ class Dispatcher:
 
     def _on_loop(self, callable: Callable[[], object]) -> None:
         """Calls this on the loop's thread: at once, if this is it."""
-        if asyncio._get_running_loop() is not None:
+        if self._runtime.on_loop():
             callable()
         else:
             self._runtime.call_on_loop(callable)
 
-    def _spawn_stream(self, stream: _stream.AsyncStream) -> None:
+    def _spawn_stream(self, stream: AsyncStream) -> None:
         stream.started(self.spawn(stream.run()))
 
     def _await(self, exchange: Exchange, context: contextvars.Context, work: Any) -> None:
         # The handler's own coroutine is the task. It is answered for by a callback, which runs after
         # the first step of whatever the handler started: so what it started counts already.
-        task = context.copy().run(asyncio.get_running_loop().create_task, work)
+        task = context.copy().run(self._runtime.ensure_loop().loop.create_task, work)
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._awaited, exchange, context), context=context)
 
     def _awaited(self, exchange: Exchange, context: contextvars.Context, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            self._failed(exchange, asyncio.CancelledError("the handler was cancelled"))
+            self._failed(exchange, RuntimeError("the handler was cancelled"))
         elif (error := task.exception()) is not None:
             self._failed(exchange, error)
         else:
@@ -153,14 +156,6 @@ class Dispatcher:
         log = self._app.logger.error if status >= 500 else self._app.logger.warning
         log("Invocation failed: HTTP %d: %s", status, detail)
         exchange.reply_json(status, encode_compact({"error": detail}))
-
-
-def text_of(error: BaseException) -> str:
-    """An exception's message, even if it cannot tell it."""
-    try:
-        return str(error)
-    except Exception:
-        return type(error).__name__
 
 
 def _status_of(error: BaseException) -> tuple[int | None, Any]:

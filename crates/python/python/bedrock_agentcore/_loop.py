@@ -21,6 +21,7 @@ class LoopThread:
         self._core = core
         self._serve = serve
         self._ready = threading.Event()
+        self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread = threading.Thread(target=self._run, name="agentcore-loop", daemon=True)
         self.thread.start()
@@ -28,7 +29,8 @@ class LoopThread:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop. Waits until it runs."""
-        self._ready.wait()
+        if self._loop is None:
+            self._ready.wait()
         assert self._loop is not None
         return self._loop
 
@@ -37,14 +39,19 @@ class LoopThread:
         asyncio.set_event_loop(loop)
         loop.add_reader(self._core.descriptor(), self._core.drain, self._serve)
         loop.call_soon(self._ready.set)
-        try:
-            loop.run_forever()
-        finally:
-            _finish(loop)
+        while not self._stopping:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # A handler's, which has been answered. It is asyncio that lets these two through, and
+                # an agent does not end because one of its handlers says so.
+                continue
+        _finish(loop)
 
     def stop(self) -> None:
         """Ends the loop, and waits for its thread a while."""
         loop = self.loop
+        self._stopping = True
         loop.call_soon_threadsafe(loop.stop)
         if threading.current_thread() is not self.thread:
             self.thread.join(2 * _PATIENCE)

@@ -67,6 +67,10 @@ class Runtime:
                 self._loop = LoopThread(self._core, self.dispatcher.serve_on_loop)
             return self._loop
 
+    def on_loop(self) -> bool:
+        """Whether this is the event loop's thread."""
+        return self._loop is not None and threading.current_thread() is self._loop.thread
+
     def stop_loop(self) -> None:
         """Cancels what the loop runs, and ends it."""
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ._json import encode
@@ -10,14 +9,21 @@ from ._json import encode
 if TYPE_CHECKING:
     import contextvars
     import logging
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import Generator
 
     from ._native import Sink
 
 
-def _error_event(error: BaseException) -> bytes:
-    from ._dispatch import text_of
+def text_of(error: BaseException) -> str:
+    """An exception's message, even if it cannot tell it."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
+
+def error_event(error: BaseException) -> bytes:
+    """The last event of a stream that failed."""
     message = "An error occurred during streaming"
     return encode({"error": text_of(error), "error_type": type(error).__name__, "message": message})
 
@@ -60,55 +66,6 @@ class SyncStream:
             generator.close()
         except BaseException as error:
             self._logger.error("Error in streaming", exc_info=error)
-            sink.push(_error_event(error))
+            sink.push(error_event(error))
         sink.close()
         return False
-
-
-class AsyncStream:
-    """An async generator that the loop advances while its client takes more."""
-
-    def __init__(self, generator: AsyncGenerator[Any, Any], sink: Sink, logger: logging.Logger) -> None:
-        self._generator = generator
-        self._sink = sink
-        self._logger = logger
-
-    def started(self, task: asyncio.Task[Any]) -> None:
-        """Has the task cancelled when the client leaves."""
-        self._sink.on_leave(task.cancel)
-
-    async def run(self) -> None:
-        """Adds items until the end, or until it is cancelled."""
-        sink, generator = self._sink, self._generator
-        try:
-            async for item in generator:
-                if not sink.push(encode(item)):
-                    await room(sink)
-        except asyncio.CancelledError:
-            if not sink.abandoned:
-                sink.push(_error_event(asyncio.CancelledError("the stream was cancelled")))
-            raise
-        except BaseException as error:
-            self._logger.error("Error in async streaming", exc_info=error)
-            sink.push(_error_event(error))
-        finally:
-            sink.close()
-            await self._close()
-
-    async def _close(self) -> None:
-        try:
-            await self._generator.aclose()
-        except Exception as error:
-            self._logger.error("Error when a stream was closed", exc_info=error)
-
-
-def serve_async(generator: AsyncGenerator[Any, Any], sink: Sink, logger: logging.Logger) -> AsyncStream:
-    """A stream of the generator's items."""
-    return AsyncStream(generator, sink, logger)
-
-
-async def room(sink: Any) -> None:
-    """Waits until there is room in a sink, or nobody listens any more."""
-    free = asyncio.get_running_loop().create_future()
-    if sink.park(lambda: free.done() or free.set_result(None)):
-        await free
