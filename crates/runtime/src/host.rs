@@ -3,6 +3,7 @@
 mod agents;
 mod serve;
 mod state_folder;
+mod wakes;
 
 use std::future::Future;
 use std::io;

@@ -1,7 +1,7 @@
 //! What a session is found by.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use agentcore_protocol::SessionId;
 
@@ -12,7 +12,8 @@ pub struct Principal(Arc<str>);
 impl Principal {
     /// Whoever may reach the loopback address of this machine.
     pub fn local() -> Self {
-        Self("local".into())
+        static LOCAL: LazyLock<Arc<str>> = LazyLock::new(|| "local".into());
+        Self(LOCAL.clone())
     }
 
     /// The principal of that name, as the store keeps it.

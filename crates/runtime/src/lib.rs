@@ -18,6 +18,7 @@ mod agent;
 mod api;
 mod host;
 mod key;
+mod link;
 mod logs;
 mod options;
 mod session;

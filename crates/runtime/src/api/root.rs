@@ -17,11 +17,10 @@ use http_body_util::Limited;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::proxy::{
-    ExchangeError, RequestBody, agent_headers, answer_headers, invoke, is_websocket, websocket,
-};
+use super::proxy::{ExchangeError, agent_headers, answer_headers, invoke, is_websocket, websocket};
 use super::{Api, ApiError};
 use crate::key::{Principal, SessionKey};
+use crate::link::RequestBody;
 use crate::session::{Admission, SessionHandle};
 use crate::time::HostClock;
 

@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::wakes::polled_in_place;
+
 /// Most connections at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
 /// How long a caller may take to send the head of a request.
@@ -42,7 +44,7 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, permit)) => {
-                let served = serve_connection(stream, router.clone(), closing.clone());
+                let served = polled_in_place(serve_connection(stream, router.clone(), closing.clone()));
                 tasks.spawn(async move {
                     served.await;
                     drop(permit);

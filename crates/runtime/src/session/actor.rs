@@ -113,6 +113,7 @@ impl Actor {
         if let Event::Pong { status, .. } = event {
             self.ping_status = Some(status);
         }
+        self.session.links.close_stale();
         let mut notes = Vec::new();
         let counted = Event::Requests(self.session.gate.requests());
         let mut events = VecDeque::from([counted, event]);
@@ -156,6 +157,8 @@ impl Actor {
 
     fn signal(&mut self, how: StopSignal) {
         self.session.gate.close();
+        // An agent that is to leave need not wait for connections that carry nothing.
+        self.session.links.close();
         self.ping = None;
         let Some(sandbox) = self.session.sandbox() else { return };
         if let Err(error) = sandbox.stop(how) {

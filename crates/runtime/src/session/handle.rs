@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::gate::{Gate, Refused};
 use super::reason::StopReason;
 use crate::key::SessionKey;
+use crate::link::Links;
 use crate::store::Phase;
 use crate::time::{HostClock, Moment};
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) limits: LifecycleLimits,
     pub(crate) started_at: Timestamp,
     pub(super) gate: Gate,
+    pub(crate) links: Links,
     pub(super) clock: HostClock,
     pub(super) sandbox: OnceLock<Arc<dyn Sandbox>>,
     pub(super) last_words: OnceLock<String>,

@@ -24,6 +24,7 @@ use super::rate::TokenBucket;
 use super::reason::StopReason;
 use crate::agent::AgentDefinition;
 use crate::key::SessionKey;
+use crate::link::Links;
 use crate::options::{HostLimits, Timeouts};
 use crate::store::Phase;
 
@@ -222,6 +223,7 @@ impl Manager {
             limits: begun.limits,
             started_at: begun.started_at,
             gate: Gate::new(),
+            links: Links::default(),
             clock,
             sandbox: OnceLock::new(),
             last_words: OnceLock::new(),

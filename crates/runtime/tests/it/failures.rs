@@ -122,6 +122,8 @@ async fn garbage_instead_of_http_is_called_so() {
     let host = TestHost::start().await;
     let session = session_id("garbage");
     host.invoke(&session, "{}").await;
+    // By then no connection rests any more.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     *host.behaviour.raw.lock().unwrap() = Some(b"SSH-2.0-OpenSSH_9.2\r\n");
     let answer = host.invoke(&session, "{}").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);

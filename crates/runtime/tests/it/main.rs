@@ -1,5 +1,7 @@
 //! The host through its real router, its real sockets and a real store.
 
+#![allow(clippy::unwrap_used, reason = "what goes wrong in a test shall fail it")]
+
 mod support;
 
 mod access;

@@ -10,14 +10,15 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
-use super::exchange::Link;
+use crate::link::Link;
 use crate::session::InFlight;
 
 /// The body of an answer. The request counts as in flight for as long as this lives; dropping it
 /// early closes the connection, which tells the agent that nobody listens any more.
 pub(crate) struct AgentBody {
     incoming: Incoming,
-    link: Link,
+    /// `None`: somebody else drives the connection.
+    link: Option<Link>,
     in_flight: InFlight,
     patience: Duration,
     /// Set once the body does not come in one go, as most do.
@@ -35,13 +36,19 @@ pub(crate) enum BrokenOff {
 }
 
 impl AgentBody {
-    pub(super) fn new(incoming: Incoming, link: Link, in_flight: InFlight, patience: Duration) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        link: Option<Link>,
+        in_flight: InFlight,
+        patience: Duration,
+    ) -> Self {
         Self { incoming, link, in_flight, patience, deadline: None, over: false }
     }
 
     /// The caller gets an answer that visibly ends too early; the operator gets the reason.
     fn break_off(&mut self, why: BrokenOff) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.over = true;
+        self.link = None;
         let session = self.in_flight.session();
         tracing::warn!(
             session.id = %session.key.session, incarnation = %session.incarnation, error = %why,
@@ -63,7 +70,9 @@ impl Body for AgentBody {
         if self.over {
             return Poll::Ready(None);
         }
-        self.link.drive(context);
+        if let Some(link) = &mut self.link {
+            link.drive(context);
+        }
         match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
             Poll::Ready(Some(Err(error))) => return self.break_off(BrokenOff::Closed(error)),
@@ -87,5 +96,16 @@ impl Body for AgentBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+impl Drop for AgentBody {
+    fn drop(&mut self) {
+        // What was not read to its end cannot carry another answer.
+        if self.is_end_stream()
+            && let Some(link) = self.link.take()
+        {
+            self.in_flight.session().links.put(link);
+        }
     }
 }

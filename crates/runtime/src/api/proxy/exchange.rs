@@ -1,30 +1,22 @@
-//! One request to an agent, on a connection of its own.
-//!
-//! The connection is driven by whoever waits for the answer, first for its head and then for its
-//! body: a task per connection would cost a wake-up across threads in each direction.
+//! One request to an agent, from the first byte to the end of the answer.
 
 use std::error::Error as _;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agentcore_sandbox::Io;
-use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, LengthLimitError};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::AgentBody;
+use crate::link::{Link, LinkError, RequestBody};
 use crate::options::Timeouts;
-use crate::session::InFlight;
-
-/// A payload on its way to an agent, up to the largest that is allowed.
-pub(crate) type RequestBody = Limited<Body>;
+use crate::session::{InFlight, SessionHandle};
 
 /// Why an agent gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -70,27 +62,6 @@ impl ExchangeError {
     }
 }
 
-type Connection = http1::Connection<TokioIo<Box<dyn Io>>, RequestBody>;
-
-/// The agent's side of an exchange: makes progress when polled.
-pub(super) struct Link(Option<Pin<Box<Connection>>>);
-
-impl Link {
-    /// The link of an exchange whose connection somebody else drives.
-    pub(super) const fn elsewhere() -> Self {
-        Self(None)
-    }
-
-    /// Moves bytes. What goes wrong reaches whoever waits for the head or the body.
-    pub(super) fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(connection) = &mut self.0
-            && connection.as_mut().poll(context).is_ready()
-        {
-            self.0 = None;
-        }
-    }
-}
-
 /// Invokes an agent. Once this is polled, the invocation runs on to its end even if the caller
 /// leaves, unless the answer turns out to be a stream.
 pub(crate) fn invoke(
@@ -106,23 +77,42 @@ async fn exchange(
     in_flight: InFlight,
     timeouts: Timeouts,
 ) -> Result<Response<AgentBody>, ExchangeError> {
-    let sandbox = in_flight.session().sandbox().cloned();
-    let sandbox = sandbox.ok_or_else(|| ExchangeError::Connect(io::ErrorKind::NotConnected.into()))?;
-    let head = async {
-        let io = sandbox.connect().await.map_err(ExchangeError::Connect)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(io)).await.map_err(ExchangeError::from_hyper)?;
-        let mut link = Link(Some(Box::pin(connection)));
-        let mut answer = std::pin::pin!(sender.send_request(request));
-        let answer = poll_fn(|context| {
-            link.drive(context);
-            answer.as_mut().poll(context)
-        });
-        Ok((answer.await.map_err(ExchangeError::from_hyper)?, link))
-    };
-    let (answer, link) =
-        timeout(timeouts.answer, head).await.map_err(|_| ExchangeError::TooSlow(timeouts.answer))??;
-    Ok(answer.map(|incoming| AgentBody::new(incoming, link, in_flight, timeouts.stream)))
+    let head = timeout(timeouts.answer, send(request, in_flight.session())).await;
+    let (answer, link) = head.map_err(|_| ExchangeError::TooSlow(timeouts.answer))??;
+    Ok(answer.map(|incoming| AgentBody::new(incoming, Some(link), in_flight, timeouts.stream)))
+}
+
+/// Sends the request on a connection that rests, or else on a new one. Only what was not sent at
+/// all is sent again.
+async fn send(
+    mut request: Request<RequestBody>,
+    session: &SessionHandle,
+) -> Result<(Response<Incoming>, Link), ExchangeError> {
+    while let Some(mut link) = session.links.take().await {
+        match link.send(request).await {
+            Ok(answer) => return Ok((answer, link)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(ExchangeError::from_hyper(error.into_error())),
+            },
+        }
+    }
+    let sandbox =
+        session.sandbox().ok_or_else(|| ExchangeError::Connect(io::ErrorKind::NotConnected.into()))?;
+    let mut link = Link::open(&**sandbox).await?;
+    match link.send(request).await {
+        Ok(answer) => Ok((answer, link)),
+        Err(error) => Err(ExchangeError::from_hyper(error.into_error())),
+    }
+}
+
+impl From<LinkError> for ExchangeError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Connect(error) => Self::Connect(error),
+            LinkError::Handshake(error) => Self::from_hyper(error),
+        }
+    }
 }
 
 /// An exchange that is not given up when its caller is.

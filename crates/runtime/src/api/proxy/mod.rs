@@ -5,6 +5,6 @@ mod exchange;
 mod headers;
 mod websocket;
 
-pub(super) use exchange::{ExchangeError, RequestBody, invoke};
+pub(super) use exchange::{ExchangeError, invoke};
 pub(super) use headers::{agent_headers, answer_headers};
 pub(super) use websocket::{is_websocket, websocket};

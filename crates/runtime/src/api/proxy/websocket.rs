@@ -15,8 +15,9 @@ use tokio::io::copy_bidirectional;
 use tokio::time::timeout;
 
 use super::body::AgentBody;
-use super::exchange::{ExchangeError, Link, RequestBody};
+use super::exchange::ExchangeError;
 use super::headers::answer_headers;
+use crate::link::RequestBody;
 use crate::options::Timeouts;
 use crate::session::InFlight;
 
@@ -50,7 +51,7 @@ pub(crate) async fn websocket(
     let mut answer = shaken.map_err(|_| ExchangeError::TooSlow(timeouts.answer))??;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer_headers(answer.headers_mut());
-        let body = |incoming| AgentBody::new(incoming, Link::elsewhere(), in_flight, timeouts.stream);
+        let body = |incoming| AgentBody::new(incoming, None, in_flight, timeouts.stream);
         return Ok(answer.map(|incoming| Body::new(body(incoming))));
     }
     let agents_end = hyper::upgrade::on(&mut answer);

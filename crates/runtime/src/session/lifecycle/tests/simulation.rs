@@ -320,7 +320,7 @@ impl Session {
                 assert!(!(known && working), "ended while background work was under way");
             }
             StopKind::HealthCheckFailed => {
-                assert!(simulated.last_silent + 31_000 > self.now, "given up while it answered")
+                assert!(simulated.last_silent + 31_000 > self.now, "given up while it answered");
             }
             other => panic!("{other:?} closes no gate"),
         }
