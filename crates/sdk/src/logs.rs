@@ -9,6 +9,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Span, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,10 +26,17 @@ pub fn init(debug: bool) {
     if tracing::dispatcher::has_been_set() {
         return;
     }
-    let default = if debug { "debug" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let (registry, lines) = (tracing_subscriber::registry(), JsonLines::new(SystemClock));
     // Someone else may have been faster: then theirs it is.
-    let _ = tracing_subscriber::registry().with(filter).with(JsonLines::new(SystemClock)).try_init();
+    let _ = match EnvFilter::try_from_default_env() {
+        Ok(filter) => registry.with(filter).with(lines).try_init(),
+        // A bare level costs nothing where `EnvFilter` looks each span up under a lock, several
+        // times an invocation.
+        Err(_) => {
+            let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+            registry.with(level).with(lines).try_init()
+        }
+    };
 }
 
 /// The span that everything logged for one invocation is in.
@@ -80,12 +88,12 @@ impl<C: Clock> JsonLines<C> {
         let mut line = Map::new();
         line.insert("timestamp".into(), timestamp(self.clock.now()).into());
         line.insert("level".into(), metadata.level().as_str().into());
-        line.insert("message".into(), fields.0.remove("message").unwrap_or_default());
+        line.insert("message".into(), fields.take("message").unwrap_or_default());
         line.insert("logger".into(), metadata.target().replace("::", ".").into());
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(Fields(inherited)) = span.extensions().get::<Fields>() {
                 for (name, value) in inherited {
-                    line.entry(name.clone()).or_insert_with(|| value.clone());
+                    line.entry(camel_case(name)).or_insert_with(|| value.clone());
                 }
             }
         }
@@ -94,7 +102,7 @@ impl<C: Clock> JsonLines<C> {
         {
             line.insert("location".into(), format!("{file}:{}:{number}", metadata.target()).into());
         }
-        line.extend(fields.0);
+        line.extend(fields.0.into_iter().map(|(name, value)| (camel_case(name), value)));
         line
     }
 }
@@ -134,13 +142,22 @@ fn timestamp(now: agentcore_protocol::Timestamp) -> String {
     format!("{instant:.3}")
 }
 
-/// Fields by the name they have in a line.
+/// Fields as they were recorded. Every invocation has some and few of them are ever logged, so that
+/// names are turned into those of a line only then.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
     fn insert(&mut self, field: &Field, value: Value) {
-        self.0.insert(camel_case(field.name()), value);
+        match self.0.iter_mut().find(|(name, _)| *name == field.name()) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((field.name(), value)),
+        }
+    }
+
+    fn take(&mut self, wanted: &str) -> Option<Value> {
+        let position = self.0.iter().position(|(name, _)| *name == wanted)?;
+        Some(self.0.remove(position).1)
     }
 }
 
