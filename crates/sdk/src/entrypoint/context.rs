@@ -4,8 +4,15 @@ use std::sync::{Arc, OnceLock};
 
 use agentcore_protocol::headers;
 use agentcore_protocol::trace::TraceParent;
-use http::{HeaderMap, request};
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName, header, request};
 use uuid::Uuid;
+
+/// Names made at compile time: to look a header up by its text is to parse the name each time.
+static REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
+static SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
+static TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
+static TRACESTATE: HeaderName = HeaderName::from_static(headers::TRACESTATE);
 
 /// The request that a handler answers. Cheap to clone.
 #[derive(Clone)]
@@ -23,7 +30,7 @@ impl RequestContext {
     /// Takes the headers out of a request's head.
     pub(crate) fn take(parts: &mut request::Parts) -> Self {
         let headers = std::mem::take(&mut parts.headers);
-        let request_id = match text(&headers, headers::REQUEST_ID) {
+        let request_id = match text(&headers, &REQUEST_ID) {
             Some(id) if !id.is_empty() => id.to_owned(),
             // An id to tell log lines apart: it need not be unpredictable.
             _ => uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes())
@@ -37,7 +44,7 @@ impl RequestContext {
 
     /// The session that the request belongs to, if it names one.
     pub fn session_id(&self) -> Option<&str> {
-        self.header(headers::SESSION_ID)
+        self.header(&SESSION_ID)
     }
 
     /// The request's id: the caller's, or else a new one.
@@ -63,12 +70,12 @@ impl RequestContext {
 
     /// The trace that the request belongs to (W3C trace context).
     pub fn trace_parent(&self) -> Option<TraceParent> {
-        TraceParent::parse(self.header(headers::TRACEPARENT)?)
+        TraceParent::parse(self.header(&TRACEPARENT)?)
     }
 
     /// The vendors' part of the trace context, as sent.
     pub fn trace_state(&self) -> Option<&str> {
-        self.header(headers::TRACESTATE)
+        self.header(&TRACESTATE)
     }
 
     /// The headers that are meant for an agent's code: all but those of the connection, cookies and
@@ -87,15 +94,15 @@ impl RequestContext {
 
     /// Whether the client waits for a word before it sends its body (`Expect: 100-continue`).
     pub(crate) fn asks_first(&self) -> bool {
-        self.header("expect").is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+        self.header(header::EXPECT).is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         text(&self.inner.headers, name)
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
