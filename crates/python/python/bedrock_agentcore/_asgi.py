@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from ._async_stream import room
+from ._async_stream import room, wake
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
@@ -61,7 +61,7 @@ async def _relay(app: BedrockAgentCoreApp, path: str, request: Request) -> Respo
 def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], *message: Any) -> None:
     """Passes a message on to a loop. Called by the courier's thread."""
     try:
-        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(message))
+        loop.call_soon_threadsafe(wake, future, message)
     except RuntimeError:
         pass  # the loop is closed: nobody waits any more
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any
 
 from ._json import encode
@@ -56,6 +57,12 @@ class AsyncStream:
 
 async def room(sink: Any) -> None:
     """Waits until there is room in a sink, or nobody listens any more."""
-    free = asyncio.get_running_loop().create_future()
-    if sink.park(lambda: free.done() or free.set_result(None)):
+    free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if sink.park(functools.partial(wake, free)):
         await free
+
+
+def wake(waiting: asyncio.Future[Any], result: object = None) -> None:
+    """Lets whoever waits go on, unless it was cancelled meanwhile."""
+    if not waiting.done():
+        waiting.set_result(result)

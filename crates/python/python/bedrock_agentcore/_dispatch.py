@@ -17,7 +17,7 @@ from .runtime.context import RequestContext, _exchange
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from ._async_stream import AsyncStream
     from ._native import Core, Exchange
@@ -60,7 +60,7 @@ class Dispatcher:
             # The entrypoint was exchanged for one that may block.
             self._core.call_on_worker(functools.partial(self.serve_on_worker, job))
 
-    def spawn(self, work: CoroutineType[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs this on the loop, whose thread this is."""
         task = self._runtime.ensure_loop().loop.create_task(work)
         self._tasks.add(task)
@@ -162,7 +162,7 @@ def _status_of(error: BaseException) -> tuple[int | None, Any]:
     """The status that an error asks for. Whoever raises Starlette's HTTPException has imported it."""
     module = sys.modules.get("starlette.exceptions")
     if module is not None and isinstance(error, module.HTTPException):
-        return error.status_code, error.detail  # type: ignore[attr-defined]
+        return error.status_code, error.detail
     return None, None
 
 

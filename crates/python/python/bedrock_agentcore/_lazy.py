@@ -23,7 +23,8 @@ def _counterpart(cls: type) -> type:
         return cls
     if cls not in _counterparts:
         names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        _counterparts[cls] = type(cls)(cls.__name__, (cls, Starlette), names)
+        make: Any = type(cls)
+        _counterparts[cls] = make(cls.__name__, (cls, Starlette), names)
     return _counterparts[cls]
 
 
@@ -60,9 +61,11 @@ class LazyStarlette:
 
         await Starlette.__call__(self._starlette(), scope, receive, send)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         # For `isinstance(app, Starlette)`: whoever can ask that has imported Starlette.
         if not self._is_starlette and "starlette.applications" in sys.modules:
-            self._starlette()
+            # What it is about to be. It must not become that here: Python would notice that its
+            # type has changed in the middle of the question, and say no.
+            return _counterpart(type(self))
         return type(self)

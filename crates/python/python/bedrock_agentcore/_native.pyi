@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, final
 
+__all__ = ["Core", "Exchange", "Relay", "Server", "Sink", "Socket", "Task"]
+
 _Headers = list[tuple[bytes, bytes]]
 
 @final

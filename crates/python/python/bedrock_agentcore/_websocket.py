@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from ._async_stream import room, wake
 from ._native import Exchange
 from .runtime.context import RequestContext, _exchange
 
@@ -74,8 +76,8 @@ class _Conversation:
             self._connected = True
             return {"type": "websocket.connect"}
         while True:
-            there = asyncio.get_running_loop().create_future()
-            event = self._socket.receive(lambda: there.done() or there.set_result(None))
+            there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            event = self._socket.receive(functools.partial(wake, there))
             if event is None:
                 await there
             elif isinstance(event, str):
@@ -107,11 +109,9 @@ class _Conversation:
         if self._closed or self._socket.abandoned:
             raise OSError("the client has left")
         text: Any = message.get("text")
-        room = self._socket.send_text(text) if text is not None else self._socket.send_bytes(bytes(message["bytes"]))
-        if not room:
-            free = asyncio.get_running_loop().create_future()
-            if self._socket.park(lambda: free.done() or free.set_result(None)):
-                await free
+        more = self._socket.send_text(text) if text is not None else self._socket.send_bytes(bytes(message["bytes"]))
+        if not more:
+            await room(self._socket)
 
     def _close(self, code: int, reason: str) -> None:
         self._closed = True
