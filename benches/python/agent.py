@@ -8,8 +8,8 @@ app = BedrockAgentCoreApp()
 
 
 @app.entrypoint
-async def echo(payload):
-    return payload
+async def handler(event):
+    return {"message": event["prompt"]}
 
 
 app.run(port=int(sys.argv[1]))

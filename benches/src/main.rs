@@ -44,7 +44,12 @@ enum Command {
     ServeBusyAgent { port: u16 },
     /// Serves the same bytes as the agent, with hyper alone.
     #[command(hide = true)]
-    ServeHyper { port: u16 },
+    ServeHyper {
+        port: u16,
+        /// Makes them from each payload.
+        #[arg(long)]
+        json: bool,
+    },
     /// Sends requests to a server and prints what it saw as JSON.
     #[command(hide = true)]
     Load(LoadOptions),
@@ -103,7 +108,9 @@ fn main() -> anyhow::Result<()> {
         Command::Sdk(arguments) => sdk::run(arguments),
         Command::ServeAgent { port } => server::agent::serve(port),
         Command::ServeBusyAgent { port } => server::busy_agent::serve(port),
-        Command::ServeHyper { port } => server::bare::serve(SocketAddr::from(([127, 0, 0, 1], port))),
+        Command::ServeHyper { port, json } => {
+            server::bare::serve(SocketAddr::from(([127, 0, 0, 1], port)), json)
+        }
         Command::Load(options) => load::run(options),
         Command::MeasureTasks(options) => sdk::tasks::measure(options),
         Command::MeasureMemory { after } => sdk::memory::measure(&after),

@@ -31,6 +31,9 @@ pub(crate) struct LoadOptions {
     pub(crate) connections: usize,
     #[arg(long)]
     pub(crate) seconds: f64,
+    /// How long each connection rests between two requests, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rest_ms: u64,
     /// The server's process, whose processor time is read.
     #[arg(long)]
     pub(crate) watch: u32,
@@ -58,6 +61,7 @@ impl LoadOptions {
             format!("--path={path}"),
             format!("--connections={}", self.connections),
             format!("--seconds={}", self.seconds),
+            format!("--rest-ms={}", self.rest_ms),
             format!("--watch={}", self.watch),
         ];
         Program::this(arguments)?.on_cpu(cpu)?.report()
@@ -82,10 +86,15 @@ async fn generate(options: LoadOptions) -> anyhow::Result<Measured> {
     let request = request(&options);
     let latencies = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
     let tally = Rc::new(Tally { ended: Cell::new(false), latencies: RefCell::new(latencies) });
-    let mut connections = Vec::new();
+    let (rest, mut connections) = (Duration::from_millis(options.rest_ms), Vec::new());
     for _ in 0..options.connections {
         let connection = Connection::open(options.address).await?;
-        connections.push(tokio::task::spawn_local(send(connection, Rc::clone(&request), Rc::clone(&tally))));
+        connections.push(tokio::task::spawn_local(send(
+            connection,
+            Rc::clone(&request),
+            rest,
+            Rc::clone(&tally),
+        )));
     }
     // The first requests meet cold caches and growing buffers.
     sleep(Duration::from_secs_f64(options.seconds / 5.0)).await;
@@ -97,13 +106,21 @@ async fn generate(options: LoadOptions) -> anyhow::Result<Measured> {
 }
 
 /// One request after the other, each timed.
-async fn send(mut connection: Connection, request: Rc<[u8]>, tally: Rc<Tally>) -> anyhow::Result<()> {
+async fn send(
+    mut connection: Connection,
+    request: Rc<[u8]>,
+    rest: Duration,
+    tally: Rc<Tally>,
+) -> anyhow::Result<()> {
     while !tally.ended.get() {
         let sent = Instant::now();
         let status = connection.exchange(&request).await?;
         let took = sent.elapsed().as_nanos() as u64;
         ensure!(status == 200, "the server answered {status}");
         tally.latencies.borrow_mut().saturating_record(took);
+        if !rest.is_zero() {
+            sleep(rest).await;
+        }
     }
     Ok(())
 }
@@ -150,7 +167,7 @@ fn request(options: &LoadOptions) -> Rc<[u8]> {
 
 /// One request to a server, for its answer's body.
 pub(crate) async fn fetch(address: SocketAddr, path: Path) -> anyhow::Result<Vec<u8>> {
-    let options = LoadOptions { address, path, connections: 1, seconds: 0.0, watch: 0 };
+    let options = LoadOptions { address, path, connections: 1, seconds: 0.0, rest_ms: 0, watch: 0 };
     let mut connection = Connection::open(address).await?;
     let status = connection.exchange(&request(&options)).await?;
     ensure!(status == 200, "{address} answered {status} to {}", path.as_str());

@@ -53,54 +53,54 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
     }
     let mut section = Section::titled("Requests");
     section.paragraph(
-        "1 KiB of JSON in and the same out of `/invocations`: the agent and the Python SDK parse it and write it \
-         anew, hyper alone reads it and sends bytes that it has. CPU is the server's processor time per request, \
-         all threads, user and kernel. Figures are medians of the rounds with (lowest..highest); a ratio is the \
-         Rust agent's figure over the other server's, its span that of the rounds.",
+        "`/invocations` takes 1 KiB of JSON, a prompt of some 900 bytes and a little about it, and answers with \
+         the prompt. The agents parse the one and write the other (in Rust as `serde_json::Value`), bare hyper \
+         reads it and sends an answer that it has ready; hyper and serde_json does the agents' work without an SDK. \
+         CPU is the server's processor time per request, all threads, user and kernel. Figures are medians of the \
+         rounds with (lowest..highest); a ratio is the Rust agent's figure over the other server's, its span that \
+         of the rounds.",
     );
     throughput(&mut section, &series);
     latency(&mut section, &series);
     Ok(section)
 }
 
-/// All servers in turn, round after round, so that whatever else the machine does meets them all.
 async fn measure(setup: &Setup, place: Place) -> anyhow::Result<Vec<Series>> {
-    let cpus = setup.apart.filter(|_| place == Place::Apart);
+    let cpu = setup.apart.filter(|_| place == Place::Apart).map(|cpus| cpus.server);
     let mut servers = Vec::new();
     for kind in &setup.kinds {
-        servers.push((kind, kind.start(cpus.map(|cpus| cpus.server)).await?));
+        servers.push((kind, kind.start(cpu).await?));
     }
     check(&servers).await?;
     let mut series = Vec::new();
     for path in Path::ALL {
-        for connections in [MANY, 1] {
-            let mut group: Vec<Series> = servers
-                .iter()
-                .map(|(kind, _)| Series {
-                    kind: (*kind).clone(),
-                    path,
-                    place,
-                    connections,
-                    rounds: Vec::new(),
-                })
-                .collect();
-            for round in 0..setup.choose(7, 3) {
-                let mut order: Vec<_> = group.iter_mut().zip(&servers).collect();
-                if round % 2 == 1 {
-                    order.reverse();
-                }
-                for (series, (_, server)) in order {
-                    let options = LoadOptions {
-                        address: server.address,
-                        path,
-                        connections,
-                        seconds: setup.choose(1.0, 0.3),
-                        watch: server.pid(),
-                    };
-                    series.rounds.push(options.measure(cpus.map(|cpus| cpus.generator))?);
-                }
-            }
-            series.extend(group);
+        let serving: Vec<_> = servers.iter().filter(|(kind, _)| kind.differs_on(path)).collect();
+        series.extend(rounds(setup, (place, path, MANY), &serving)?);
+        if place == Place::Shared {
+            series.extend(rounds(setup, (place, path, 1), &serving)?);
+        }
+    }
+    Ok(series)
+}
+
+/// All servers in turn, round after round, so that whatever else the machine does meets them all.
+fn rounds(
+    setup: &Setup,
+    (place, path, connections): (Place, Path, usize),
+    servers: &[&(&Kind, Server)],
+) -> anyhow::Result<Vec<Series>> {
+    let cpu = setup.apart.filter(|_| place == Place::Apart).map(|cpus| cpus.generator);
+    let empty = |kind: &Kind| Series { kind: kind.clone(), path, place, connections, rounds: Vec::new() };
+    let mut series: Vec<Series> = servers.iter().map(|(kind, _)| empty(kind)).collect();
+    for round in 0..setup.choose(7, 3) {
+        let mut order: Vec<_> = series.iter_mut().zip(servers).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for (series, (_, server)) in order {
+            let (address, watch, seconds) = (server.address, server.pid(), setup.choose(0.8, 0.3));
+            let options = LoadOptions { address, path, connections, seconds, rest_ms: 0, watch };
+            series.rounds.push(options.measure(cpu)?);
         }
     }
     Ok(series)

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: SdkArguments) -> anyhow::Result<()> {
         say("This is a debug build: its figures mean nothing. Use `--profile dist`.\n")?;
     }
     let python = arguments.python.filter(has_official_sdk);
-    let mut kinds = vec![Kind::Agent, Kind::Hyper];
+    let mut kinds = vec![Kind::Agent, Kind::Hyper, Kind::HyperJson];
     match &python {
         Some(python) => kinds.push(Kind::Python(python.clone())),
         None => say(
@@ -86,18 +86,18 @@ pub(crate) fn run(arguments: SdkArguments) -> anyhow::Result<()> {
 
 const COMMAND: &str = "make bench` or `cargo run --profile dist -p agentcore-bench -- sdk --python PYTHON";
 
-fn document() -> PathBuf {
+pub(crate) fn document() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md"))
 }
 
-fn has_official_sdk(python: &PathBuf) -> bool {
+pub(crate) fn has_official_sdk(python: &PathBuf) -> bool {
     let imported =
         std::process::Command::new(python).args(["-c", "import bedrock_agentcore, uvicorn"]).output();
     imported.is_ok_and(|output| output.status.success())
 }
 
 /// Prints what was found so far.
-fn say(text: &str) -> std::io::Result<()> {
+pub(crate) fn say(text: &str) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes())?;
     output.flush()

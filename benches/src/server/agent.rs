@@ -3,11 +3,13 @@
 use bedrock_agentcore::App;
 use serde_json::Value;
 
-async fn echo(event: Value) -> Value {
-    event
+use super::answer_to;
+
+async fn handler(event: Value) -> Value {
+    answer_to(event)
 }
 
 /// The body of the hidden command.
 pub(crate) fn serve(port: u16) -> anyhow::Result<()> {
-    Ok(App::new().port(port).entrypoint(echo).run()?)
+    Ok(App::new().port(port).entrypoint(handler).run()?)
 }

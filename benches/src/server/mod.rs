@@ -7,7 +7,7 @@ pub(crate) mod busy_agent;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::children::{Program, Server, free_port};
 
@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Agent,
     /// hyper alone.
     Hyper,
+    /// hyper, and the same parsing and writing of JSON as in the agent.
+    HyperJson,
     /// The official SDK, with this Python.
     Python(PathBuf),
 }
@@ -48,8 +50,14 @@ impl Kind {
         match self {
             Self::Agent => "Rust agent",
             Self::Hyper => "bare hyper",
+            Self::HyperJson => "hyper and serde_json",
             Self::Python(_) => "official Python SDK",
         }
+    }
+
+    /// Whether there is something to see on this path that another server does not show.
+    pub(crate) fn differs_on(&self, path: Path) -> bool {
+        *self != Self::HyperJson || path == Path::Invocations
     }
 
     pub(crate) async fn start(&self, cpu: Option<usize>) -> anyhow::Result<Server> {
@@ -58,6 +66,7 @@ impl Kind {
         let program = match self {
             Self::Agent => Program::this(["serve-agent", &port_text])?,
             Self::Hyper => Program::this(["serve-hyper", &port_text])?,
+            Self::HyperJson => Program::this(["serve-hyper", &port_text, "--json"])?,
             Self::Python(python) => {
                 Program::other(python, ["-c", include_str!("../../python/agent.py"), &port_text])
             }
@@ -67,25 +76,21 @@ impl Kind {
     }
 }
 
-/// One KiB of JSON as agents receive it: a prompt, a conversation, some options. Its members are
-/// sorted, so that an agent that answers with its payload answers with the same bytes.
+/// One KiB of JSON of the kind that the agents of AWS's guide take: a prompt, and a little about it.
 pub(crate) fn payload() -> Vec<u8> {
-    let with_context = |context: &str| {
-        let payload = json!({
-            "context": context,
-            "messages": [
-                {"content": "Which of these contracts end before the summer?", "role": "user"},
-                {"content": "Three of them do. Shall I list the dates?", "role": "assistant"},
-            ],
-            "options": {"max_tokens": 1024, "stream": false, "temperature": 0.2},
-            "prompt": "Yes, and say for each who must be told by when.",
-            "user": {"id": 48_213, "locale": "en-GB", "roles": ["reader", "editor"]},
-        });
-        payload.to_string().into_bytes()
+    let with_prompt = |prompt: &str| {
+        let options = json!({"max_tokens": 1024, "stream": false, "temperature": 0.2});
+        let user = json!({"id": 48_213, "locale": "en-GB", "roles": ["reader", "editor"]});
+        json!({"options": options, "prompt": prompt, "user": user}).to_string().into_bytes()
     };
-    let text = "The agreement runs for twelve months and renews unless notice is given in writing. ";
-    let missing = PAYLOAD_BYTES.saturating_sub(with_context("").len());
-    with_context(&text.chars().cycle().take(missing).collect::<String>())
+    let text = "Which of these agreements end before the summer, and who must be told by when? ";
+    let missing = PAYLOAD_BYTES.saturating_sub(with_prompt("").len());
+    with_prompt(&text.chars().cycle().take(missing).collect::<String>())
+}
+
+/// What all servers make of a payload.
+pub(crate) fn answer_to(mut payload: Value) -> Value {
+    json!({"message": payload["prompt"].take()})
 }
 
 #[cfg(test)]
@@ -93,10 +98,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_payload_has_its_size_and_survives_a_round_trip() {
+    fn the_payload_has_its_size_and_its_answer_nearly_so() {
         let payload = payload();
         assert_eq!(payload.len(), PAYLOAD_BYTES);
-        let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-        assert_eq!(serde_json::to_vec(&value).unwrap(), payload);
+        let answer = answer_to(serde_json::from_slice(&payload).unwrap()).to_string();
+        assert!((PAYLOAD_BYTES * 8 / 10..PAYLOAD_BYTES).contains(&answer.len()), "{answer}");
     }
 }
