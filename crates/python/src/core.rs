@@ -134,10 +134,12 @@ impl Core {
     ) -> PyResult<Relay> {
         let service = self.service().ok_or_else(|| PyRuntimeError::new_err("the app is not open"))?;
         self.claim()?;
+        // Counted first: a courier that is about to leave sees it and stays.
+        let under_way = UnderWay::new(&self.relays);
         self.courier.ensure_running(py)?;
         let mut request = request(method, target, headers, body)?;
         request.extensions_mut().insert(Origin::new(origin));
-        let (courier, under_way) = (Arc::clone(&self.courier), UnderWay::new(&self.relays));
+        let courier = Arc::clone(&self.courier);
         Ok(relay::start(self.runtime()?.handle(), service, request, head, courier, under_way))
     }
 

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use http::{HeaderMap, Method, Request, Uri, request};
 
 use crate::app::App;
-use crate::entrypoint::{Answer, ErasedHandler, Invocation, ItemStream, to_text};
+use crate::entrypoint::{Answer, ErasedHandler, Invocation, ItemStream};
 use crate::error::ServeError;
 use crate::health::{Health, PingHandler};
 use crate::respond::{Body, Response};
@@ -114,11 +114,6 @@ impl Health {
 /// Takes the headers out of a request's head, as the service does.
 pub fn context(head: &mut request::Parts) -> RequestContext {
     RequestContext::take(head)
-}
-
-/// Decodes a payload as the service does.
-pub fn decode(payload: Bytes) -> Result<Bytes, String> {
-    to_text(payload).map_err(|error| error.to_string())
 }
 
 /// Answers a request as the service does for those that its front leaves alone.

@@ -20,5 +20,5 @@ pub use self::extract::FromInvocation;
 pub(crate) use self::extract::Invocation;
 pub use self::handler::{BlockingHandler, Handler};
 pub(crate) use self::handler::{ErasedHandler, Handled};
-pub(crate) use self::payload::{PayloadError, check, decode, read_body, to_text};
+pub(crate) use self::payload::{PayloadError, check, decode, read_body};
 pub(crate) use self::sse::{Events, ItemStream};

@@ -90,7 +90,7 @@ pub(crate) async fn decode(body: Bytes) -> Result<Bytes, PayloadError> {
 
 /// Turns a body into UTF-8, without a byte-order mark. Like JSON readers of old it accepts UTF-16
 /// and UTF-32, with a byte-order mark or without.
-pub(crate) fn to_text(body: Bytes) -> Result<Bytes, PayloadError> {
+fn to_text(body: Bytes) -> Result<Bytes, PayloadError> {
     let encoding = detect(&body);
     match encoding {
         Encoding::Utf8 { skip } => match std::str::from_utf8(&body[skip..]) {
