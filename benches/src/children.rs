@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
-use procfs::process::Process;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
@@ -112,12 +112,10 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Time that all threads of a process have spent on processors.
+/// Time that all threads of a process have spent on processors, those included that have ended.
 pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
-    let process = Process::new(i32::try_from(pid)?)?;
-    // A thread may end while we look.
-    let threads = process.tasks()?.filter_map(|task| task.ok()?.schedstat().ok());
-    Ok(Duration::from_nanos(threads.map(|thread| thread.sum_exec_runtime).sum()))
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?;
+    Ok(clock.now()?.into())
 }
 
 /// Replaces this process by another program, kept on one processor.

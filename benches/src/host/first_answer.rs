@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Setup;
 use super::load::request;
-use super::machinery::{HostProcess, agent, python_agent, target};
+use super::machinery::{HostProcess, agent, python_agent, python_script, target};
 use super::wire::{Address, Wire};
 use crate::children::free_port;
 use crate::report::{Section, Target};
@@ -41,8 +41,7 @@ struct Runs {
 }
 
 pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
-    let scripts = tempfile::tempdir()?;
-    let contenders = contenders(setup, scripts.path())?;
+    let contenders = contenders(setup)?;
     let definitions = contenders.iter().map(|contender| contender.definition.clone()).collect();
     let host = HostProcess::start(setup, definitions).await?;
     let mut section = Section::titled("The first answer of a new session");
@@ -72,7 +71,7 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
     Ok(section)
 }
 
-fn contenders(setup: &Setup, scripts: &std::path::Path) -> anyhow::Result<Vec<Contender>> {
+fn contenders(setup: &Setup) -> anyhow::Result<Vec<Contender>> {
     let port = free_port()?.to_string();
     let definition = agent("rust", &["serve-agent", &port])?;
     let rust = Contender {
@@ -84,13 +83,11 @@ fn contenders(setup: &Setup, scripts: &std::path::Path) -> anyhow::Result<Vec<Co
     };
     let Some(python) = &setup.python else { return Ok(vec![rust]) };
     let port = free_port()?.to_string();
-    let script = scripts.join("agent.py");
-    std::fs::write(&script, include_str!("../../python/agent.py"))?;
     let python = Contender {
         name: "official Python SDK",
-        definition: python_agent("python", python, &script, &port),
+        definition: python_agent("python", python, &port),
         program: python.clone(),
-        arguments: vec![script.to_string_lossy().into_owned(), port],
+        arguments: vec![python_script().to_string_lossy().into_owned(), port],
         runs: setup.choose(15, 5),
     };
     Ok(vec![rust, python])

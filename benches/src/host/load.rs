@@ -22,7 +22,7 @@ pub(super) const SESSION: &str = "the-session-of-a-benchmark-0123456789";
 /// What is sent, and what is to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Workload {
-    /// 1 KiB of JSON and the same back.
+    /// 1 KiB of JSON, and a short answer.
     Small,
     /// A stream of items.
     Stream,
@@ -152,12 +152,7 @@ async fn generate(options: LoadOptions) -> anyhow::Result<Measured> {
 }
 
 /// One request after the other, each timed.
-async fn send(
-    mut wire: Wire,
-    request: Rc<[u8]>,
-    workload: Workload,
-    tally: Rc<Tally>,
-) -> anyhow::Result<()> {
+async fn send(mut wire: Wire, request: Rc<[u8]>, workload: Workload, tally: Rc<Tally>) -> anyhow::Result<()> {
     while !tally.ended.get() {
         let sent = Instant::now();
         let answer = wire.exchange(&request).await?;

@@ -35,20 +35,26 @@ pub(super) fn agentcore_beside_this() -> anyhow::Result<PathBuf> {
     Ok(agentcore)
 }
 
+/// The folder with the code of agents: its entries are linked into each session's working folder.
+const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+
 /// An agent of this program: one of its hidden commands.
 pub(super) fn agent(name: &str, arguments: &[&str]) -> anyhow::Result<AgentDefinition> {
     let this = std::env::current_exe().context("this program cannot tell where it is")?;
-    let mut agent = AgentDefinition::new(name, this, "/");
+    let mut agent = AgentDefinition::new(name, this, CODE);
     agent.args = arguments.iter().map(ToString::to_string).collect();
-    // The folder with its code, whose entries are linked into each session's working folder.
-    agent.code = std::env::temp_dir().join("no-code");
     Ok(agent)
 }
 
-/// An agent in Python, in this file, with a port that it may serve when it runs alone.
-pub(super) fn python_agent(name: &str, python: &Path, file: &Path, port: &str) -> AgentDefinition {
-    let (program, args) = python_command(python, file);
-    let mut agent = AgentDefinition::new(name, program, file.parent().unwrap_or(Path::new("/")));
+/// The agent in Python.
+pub(super) fn python_script() -> PathBuf {
+    Path::new(CODE).join("agent.py")
+}
+
+/// The agent in Python, with a port that it would serve if it ran alone.
+pub(super) fn python_agent(name: &str, python: &Path, port: &str) -> AgentDefinition {
+    let (program, args) = python_command(python, python_script());
+    let mut agent = AgentDefinition::new(name, program, CODE);
     agent.args = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     agent.args.push(port.to_owned());
     let path = std::env::var("PATH").unwrap_or_default();
@@ -69,7 +75,8 @@ impl HostProcess {
         };
         let file = folder.path().join("options.json");
         std::fs::write(&file, serde_json::to_vec(&options)?)?;
-        let program = Program::other(&setup.agentcore, ["serve".as_ref(), "--config".as_ref(), file.as_os_str()]);
+        let program =
+            Program::other(&setup.agentcore, ["serve".as_ref(), "--config".as_ref(), file.as_os_str()]);
         let server = Gentle::start(&program, port).await.context("the host does not start")?;
         Ok(Self { server, folder })
     }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use crate::machine;
 use crate::report::{self, Section};
-use crate::sdk::{has_official_sdk, say};
+use crate::sdk::{document, has_official_sdk, say};
 
 /// What can be asked for by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     let targets = report::targets(&targets);
     say(&format!("\n{targets}\n"))?;
     let complete = !setup.quick && arguments.only.is_empty();
-    if let Some(file) = arguments.write.or_else(|| complete.then(report::document)) {
+    if let Some(file) = arguments.write.or_else(|| complete.then(document)) {
         let about = machine::describe(COMMAND, setup.python.as_deref());
         let parts: String = sections.into_iter().map(|section| section.text).collect();
         report::write(&file, "host", &format!("## The host\n\n{about}\n{targets}\n{parts}"))?;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::Setup;
 use super::agents::{ITEMS, LARGE, bulk_payload};
 use super::load::{LoadOptions, Measured, SESSION, Workload};
 use super::machinery::{Agent, HostProcess, agent, target};
 use super::nginx::{self, Nginx};
 use super::wire::Address;
-use super::Setup;
 use crate::report::{Section, Target};
 use crate::server::payload;
 use crate::stats::{Summary, significant, thousands};
@@ -83,13 +83,13 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
 impl Stage {
     async fn set(setup: &Setup) -> anyhow::Result<Self> {
         let agents = vec![
-            agent("echo", &["serve-agent", "0"])?,
+            agent("small", &["serve-agent", "0"])?,
             agent("stream", &["serve-stream-agent"])?,
             agent("bulk", &["serve-bulk-agent"])?,
         ];
         let host = HostProcess::start(setup, agents).await?;
         let agents = vec![
-            host.begin("echo", SESSION, &payload()).await?,
+            host.begin("small", SESSION, &payload()).await?,
             host.begin("stream", SESSION, b"{}").await?,
             host.begin("bulk", SESSION, &bulk_payload(true)).await?,
         ];
@@ -104,7 +104,7 @@ impl Stage {
     fn series(&self, setup: &Setup, case: Case) -> anyhow::Result<Vec<Series>> {
         let (workload, connections) = case;
         let (n, name) = match workload {
-            Workload::Small => (0, "echo"),
+            Workload::Small => (0, "small"),
             Workload::Stream => (1, "stream"),
             Workload::Up | Workload::Down => (2, "bulk"),
         };
@@ -166,7 +166,9 @@ fn report(all: &[Series], with_nginx: bool) -> Section {
          (lowest..highest), ways interleaved; CPU is processor time per exchange, all threads, user and kernel.",
     );
     if !with_nginx {
-        section.paragraph("nginx is not installed here (`apt-get install nginx`), so nothing is compared with it.");
+        section.paragraph(
+            "nginx is not installed here (`apt-get install nginx`), so nothing is compared with it.",
+        );
     }
     latency(&mut section, &Figures { all, case: (Workload::Small, 1) });
     throughput(&mut section, &Figures { all, case: (Workload::Small, MANY) });
@@ -177,7 +179,7 @@ fn report(all: &[Series], with_nginx: bool) -> Section {
 const WAYS: [Way; 3] = [Way::Direct, Way::Host, Way::Nginx];
 
 fn latency(section: &mut Section, figures: &Figures<'_>) {
-    section.paragraph("1 KiB of JSON in and out, one connection, in microseconds:");
+    section.paragraph("1 KiB of JSON in and a short answer out, one connection, in microseconds:");
     let p50 = |round: &Measured| round.p50_us;
     let mut rows = Vec::new();
     for way in WAYS.into_iter().filter(|way| figures.of(*way, p50).is_some()) {

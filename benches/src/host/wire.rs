@@ -206,7 +206,8 @@ mod tests {
     #[test]
     fn a_body_ends_where_its_length_or_its_last_chunk_says_however_it_comes() {
         let fixed = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: text/event-stream\r\n\r\n\
+        let chunked =
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: text/event-stream\r\n\r\n\
             9\r\ndata: 1\n\n\r\n12\r\ndata: 2\n\ndata: 3\n\n\r\n0\r\n\r\n";
         for step in 1..60 {
             let answer = read(fixed, step).unwrap();
