@@ -17,7 +17,9 @@ VENV_READY := $(VENV)/.ready
 BENCH_VENV := $(TARGET)/bench-venv
 BENCH_VENV_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help run test test-long bench fmt lint docs
+include crates/python/python.mk
+
+.PHONY: help run test test-rust test-long bench fmt lint docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,7 +35,9 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
 	@cd $(RUN) && exec $(AGENTCORE) launch -l
 
-test: lint docs $(VENV_READY) ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
+test: lint docs test-rust test-python ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
+
+test-rust: $(VENV_READY)
 	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets --quiet
 	cargo test --workspace --doc --quiet
 
