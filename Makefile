@@ -45,8 +45,9 @@ test-long: $(VENV_READY) ## The tests that take minutes: kill rounds and long pr
 	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets -- --ignored
 
 bench: $(BENCH_VENV_READY) ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
-	cargo build --profile dist -p agentcore-bench
+	cargo build --profile dist -p agentcore-bench -p agentcore
 	$(TARGET)/dist/agentcore-bench sdk --python $(abspath $(BENCH_VENV))/bin/python
+	$(TARGET)/dist/agentcore-bench host --python $(abspath $(BENCH_VENV))/bin/python
 
 fmt: ## Format the code
 	cargo fmt --all
