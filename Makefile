@@ -38,11 +38,10 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 test: lint docs test-rust test-python ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
 
 test-rust: $(VENV_READY)
-	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets --quiet
-	cargo test --workspace --doc --quiet
+	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --quiet
 
 test-long: $(VENV_READY) ## The tests that take minutes: kill rounds and long property tests
-	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --all-targets -- --ignored
+	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace -- --ignored
 
 bench: $(BENCH_VENV_READY) ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
 	cargo build --profile dist -p agentcore-bench -p agentcore
