@@ -1,9 +1,10 @@
 //! The tasks that have ended and can still be read, within bounds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agentcore_protocol::{TaskId, TaskRecord};
+use rustc_hash::FxHashMap;
 
 /// How much is kept of tasks that have ended. The oldest make room for the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Default for FinishedLimits {
 #[derive(Default)]
 pub(super) struct Finished {
     limits: FinishedLimits,
-    records: HashMap<TaskId, Arc<TaskRecord>>,
+    records: FxHashMap<TaskId, Arc<TaskRecord>>,
     oldest_first: VecDeque<TaskId>,
     bytes: usize,
 }

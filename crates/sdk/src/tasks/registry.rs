@@ -4,12 +4,12 @@
 //! `/ping` does not take it at all: it reads what [`Judge`] was told.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agentcore_protocol::debug::JobStatus;
 use agentcore_protocol::journal::{JournalLine, TaskChange};
 use agentcore_protocol::{Clock, TaskFailure, TaskId, TaskRecord, TaskStatus, Timestamp};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
@@ -57,7 +57,8 @@ pub(super) struct Registry {
 }
 
 struct Table {
-    running: HashMap<TaskId, Running>,
+    // A fast hash will do: ids are random already, and nobody but us makes them.
+    running: FxHashMap<TaskId, Running>,
     started: u64,
     finished: Finished,
 }
@@ -77,7 +78,7 @@ struct Running {
 impl Registry {
     pub(super) fn new(clock: Arc<dyn Clock>, judge: Arc<Judge>, limits: FinishedLimits) -> Self {
         Self {
-            table: Mutex::new(Table { running: HashMap::new(), started: 0, finished: Finished::new(limits) }),
+            table: Mutex::new(Table { running: FxHashMap::default(), started: 0, finished: Finished::new(limits) }),
             journal: OnceLock::new(),
             clock,
             judge,
