@@ -20,20 +20,27 @@ const MOST: f64 = 2000.0;
 /// How much to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TaskOptions {
+    /// Of the runtime; 0 for as many as there are processors.
+    threads: usize,
     rounds: u32,
     /// Tasks in each round, of each kind.
     tasks: u32,
 }
 
-/// What is measured, in the order of the figures.
-const WAYS: [&str; 5] = ["bare", "tracked", "bare, many", "tracked, many", "counted"];
+/// What is measured: tasks one after the other, many at once, and counted by hand.
+const BARE: usize = 0;
+const TRACKED: usize = 1;
+const BARE_MANY: usize = 2;
+const TRACKED_MANY: usize = 3;
+const COUNTED: usize = 4;
+const WAYS: usize = 5;
 
 /// Nanoseconds per task: a figure for each way, in each round.
 #[derive(Default, Serialize, Deserialize)]
 struct Costs {
-    elapsed: [Vec<f64>; WAYS.len()],
+    elapsed: [Vec<f64>; WAYS],
     /// On all threads, so that whatever else the machine does is left out.
-    processor: [Vec<f64>; WAYS.len()],
+    processor: [Vec<f64>; WAYS],
 }
 
 #[async_task]
@@ -51,7 +58,11 @@ pub(crate) fn measure(options: TaskOptions) -> anyhow::Result<()> {
     let app = App::new();
     let tasks = app.tasks();
     tasks.set_process_default();
-    let runtime = tokio::runtime::Runtime::new()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if options.threads > 0 {
+        runtime.worker_threads(options.threads);
+    }
+    let runtime = runtime.enable_all().build()?;
     // On a thread of the runtime, where handlers run too.
     let costs = runtime.block_on(runtime.spawn(rounds(options, tasks)))??;
     serde_json::to_writer(std::io::stdout(), &costs)?;
@@ -61,7 +72,7 @@ pub(crate) fn measure(options: TaskOptions) -> anyhow::Result<()> {
 async fn rounds(options: TaskOptions, tasks: Tasks) -> anyhow::Result<Costs> {
     let mut costs = Costs::default();
     for round in 0..=options.rounds {
-        for way in 0..WAYS.len() {
+        for way in 0..WAYS {
             let (began, processor) = (Instant::now(), cpu_time(std::process::id())?);
             run(way, options.tasks, &tasks).await;
             let processor = cpu_time(std::process::id())? - processor;
@@ -79,22 +90,22 @@ async fn rounds(options: TaskOptions, tasks: Tasks) -> anyhow::Result<Costs> {
 /// So many tasks, in one way.
 async fn run(way: usize, tasks: u32, registry: &Tasks) {
     match way {
-        0 => {
+        BARE => {
             for n in 0..tasks {
                 let _ = tokio::spawn(bare_work(n)).await;
             }
         }
-        1 => {
+        TRACKED => {
             for n in 0..tasks {
                 let _ = work(n).spawn().await;
             }
         }
-        2 => {
+        BARE_MANY => {
             for _ in 0..tasks / AT_ONCE {
                 wait((0..AT_ONCE).map(|n| tokio::spawn(bare_work(n))).collect()).await;
             }
         }
-        3 => {
+        TRACKED_MANY => {
             for _ in 0..tasks / AT_ONCE {
                 wait((0..AT_ONCE).map(|n| work(n).spawn()).collect()).await;
             }
@@ -119,43 +130,45 @@ fn over(tracked: &[f64], bare: &[f64]) -> Option<Summary> {
 }
 
 pub(super) fn compare(setup: &Setup) -> anyhow::Result<Section> {
-    let (rounds, tasks) = setup.choose(("11", "100000"), ("5", "20000"));
-    let costs: Costs = Program::this(["measure-tasks", rounds, tasks])?.report()?;
     let mut section = Section::titled("Tasks");
     section.paragraph(
-        "Nanoseconds to start a task that returns at once and to await it, on a runtime with as many threads as \
-         processors. A tracked task is counted, listed, can be cancelled, and its result is kept.",
+        "Nanoseconds to start a task that returns at once and to await it. A tracked task is counted, listed, can be \
+         cancelled, and its result is kept. On a runtime of one thread that is all there is to see; on one with a \
+         thread for each processor, tasks also move between those, and what is tracked moves with them. CPU is the \
+         processor time of all threads, which other programs do not disturb.",
     );
-    let table = |figures: &[Vec<f64>; WAYS.len()]| {
-        let text = |figure: Option<Summary>| figure.map(|figure| figure.text(thousands)).unwrap_or_default();
-        let plain = |figures: &[f64]| text(Summary::of(figures.iter().copied()));
-        let [bare, tracked, bare_many, tracked_many, counted] = figures;
-        let row = |what: &str, bare: &[f64], tracked: &[f64]| {
-            vec![what.to_owned(), plain(bare), plain(tracked), text(over(tracked, bare))]
-        };
-        vec![
-            row("`#[async_task]`, one after the other", bare, tracked),
-            row("`#[async_task]`, 100 at once", bare_many, tracked_many),
-            vec![
-                "`add_async_task`, `complete_async_task`".into(),
-                String::new(),
-                plain(counted),
-                String::new(),
-            ],
-        ]
-    };
-    let head = ["", "`tokio::spawn`", "tracked", "added"];
-    section.table(&head, table(&costs.elapsed));
-    section.paragraph("The same in processor time of the whole process, in nanoseconds:");
-    section.table(&head, table(&costs.processor));
-    for (what, bare, tracked) in [("one after the other", 0, 1), ("100 at once", 2, 3)] {
-        let Some(added) = over(&costs.elapsed[tracked], &costs.elapsed[bare]) else { continue };
-        section.targets.push(Target {
-            what: format!("a tracked task over the bare spawn, {what}, in ns"),
-            wanted: "at most 2,000",
-            got: added.text(thousands),
-            reached: added.median <= MOST,
-        });
+    let (rounds, tasks) = setup.choose(("11", "50000"), ("5", "10000"));
+    let mut rows = Vec::new();
+    for (threads, named) in [("1", "one thread"), ("0", "a thread for each processor")] {
+        let costs: Costs = Program::this(["measure-tasks", threads, rounds, tasks])?.report()?;
+        rows.extend(rows_of(named, &costs));
+        if let Some(added) = over(&costs.elapsed[TRACKED], &costs.elapsed[BARE]) {
+            section.targets.push(Target {
+                what: format!("a tracked task over the bare spawn, {named}, in ns"),
+                wanted: "at most 2,000",
+                got: added.text(thousands),
+                reached: added.median <= MOST,
+            });
+        }
     }
+    let head = ["", "runtime", "`tokio::spawn`", "tracked", "added", "added, CPU"];
+    section.table(&head, rows);
     Ok(section)
+}
+
+fn rows_of(threads: &str, costs: &Costs) -> Vec<Vec<String>> {
+    let text = |figure: Option<Summary>| figure.map(|figure| figure.text(thousands)).unwrap_or_default();
+    let plain = |figures: &[f64]| text(Summary::of(figures.iter().copied()));
+    let row = |what: &str, bare: usize, tracked: usize| {
+        let added = |figures: &[Vec<f64>]| text(over(&figures[tracked], &figures[bare]));
+        let (bare, whole) = (plain(&costs.elapsed[bare]), plain(&costs.elapsed[tracked]));
+        vec![what.into(), threads.into(), bare, whole, added(&costs.elapsed), added(&costs.processor)]
+    };
+    let counted = plain(&costs.elapsed[COUNTED]);
+    let name = "`add_async_task`, `complete_async_task`";
+    vec![
+        row("`#[async_task]`, one after the other", BARE, TRACKED),
+        row("`#[async_task]`, 100 at once", BARE_MANY, TRACKED_MANY),
+        vec![name.into(), threads.into(), String::new(), counted, String::new(), String::new()],
+    ]
 }
