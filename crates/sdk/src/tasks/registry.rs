@@ -78,7 +78,11 @@ struct Running {
 impl Registry {
     pub(super) fn new(clock: Arc<dyn Clock>, judge: Arc<Judge>, limits: FinishedLimits) -> Self {
         Self {
-            table: Mutex::new(Table { running: FxHashMap::default(), started: 0, finished: Finished::new(limits) }),
+            table: Mutex::new(Table {
+                running: FxHashMap::default(),
+                started: 0,
+                finished: Finished::new(limits),
+            }),
             journal: OnceLock::new(),
             clock,
             judge,
