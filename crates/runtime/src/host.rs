@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, router};
+use crate::api::{Api, Front, front};
 use crate::options::{HostOptions, OnShutdown};
 use crate::session::reason::{StopKind, StopReason};
 use crate::session::{Environment, Manager, ReconcileError};
@@ -35,7 +35,7 @@ const STORE_FILE: &str = "agentcore.db";
 pub struct Host {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    front: Front,
     options: HostOptions,
     state: StateFolder,
     store: Store,
@@ -144,8 +144,8 @@ impl Host {
             address,
             started_at: record.started_at,
         };
-        let router = router(api);
-        Ok(Self { listener, address, router, options, state, store, manager, reconciling })
+        let front = front(api);
+        Ok(Self { listener, address, front, options, state, store, manager, reconciling })
     }
 
     /// The address that is served; with port 0 in the options, this tells which one it became.
@@ -160,7 +160,7 @@ impl Host {
 
     /// Everything the host serves, for callers without a socket.
     pub fn router(&self) -> Router {
-        self.router.clone()
+        self.front.router()
     }
 
     /// Serves until `shutdown` is ready; then takes no more requests, lets those in flight end
@@ -170,7 +170,7 @@ impl Host {
     /// The store fails at the end. What runs by then goes on, and the next host adopts it.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<(), HostError> {
         tracing::info!(host.address = %self.address, state = %self.state.path().display(), "host started");
-        let draining = serve::serve(self.listener, self.router, shutdown, self.options.timeouts.drain).await;
+        let draining = serve::serve(self.listener, self.front, shutdown, self.options.timeouts.drain).await;
         self.reconciling.abort();
         match self.options.on_shutdown {
             OnShutdown::Stop => {

@@ -19,7 +19,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     }
 }
 
-fn verdict(headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
+/// Whether a request may come in.
+pub(super) fn verdict(headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
     let target = uri.authority().map(Authority::as_str);

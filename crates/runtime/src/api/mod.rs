@@ -7,6 +7,7 @@
 
 mod access;
 mod error;
+mod front;
 mod proxy;
 mod root;
 mod v1;
@@ -25,6 +26,8 @@ use crate::time::HostClock;
 
 use error::ApiError;
 
+pub(crate) use front::Front;
+
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) manager: Arc<Manager>,
@@ -38,15 +41,16 @@ pub(crate) struct Api {
 }
 
 /// Everything the host serves.
-pub(crate) fn router(api: Api) -> Router {
+pub(crate) fn front(api: Api) -> Front {
     let api = Arc::new(api);
-    Router::new()
+    let router = Router::new()
         .merge(root::router())
         .nest("/_agentcore/v1", v1::router())
         .fallback(|| async { ApiError::NoSuchPath })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(axum::middleware::from_fn(access::check))
-        .with_state(api)
+        .with_state(api.clone());
+    Front { api, router }
 }
 
 impl Api {

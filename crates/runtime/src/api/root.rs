@@ -1,10 +1,11 @@
 //! The paths at the root: an agent as if it were served here itself.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::agent::{INVOCATIONS_PATH, MAX_PAYLOAD_BYTES, PING_PATH, WEBSOCKET_PATH};
-use agentcore_protocol::headers::{INVOCATION_ID, SESSION_ID, SESSION_NEW};
+use agentcore_protocol::headers;
 use agentcore_protocol::{InvocationId, PingReport, PingStatus, SessionId};
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -24,6 +25,11 @@ use crate::link::RequestBody;
 use crate::session::{Admission, SessionHandle};
 use crate::time::HostClock;
 
+// Made at compile time: a name that is looked up as text is parsed each time.
+const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
+const SESSION_NEW: HeaderName = HeaderName::from_static(headers::SESSION_NEW);
+const INVOCATION_ID: HeaderName = HeaderName::from_static(headers::INVOCATION_ID);
+
 /// How long the host waits for an agent's own answer to a ping, before it tells what it knows.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the host waits to learn that a lost connection was the end of the agent's program.
@@ -36,7 +42,7 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route(WEBSOCKET_PATH, get(open_websocket))
 }
 
-async fn invocations(State(api): State<Arc<Api>>, request: Request) -> Response {
+pub(super) async fn invocations(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
@@ -133,7 +139,7 @@ impl Stamp {
         for (name, value) in [(SESSION_ID, self.session.as_str()), (INVOCATION_ID, &self.id.to_string())] {
             // Both are visible ASCII.
             if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         }
         if self.new {
@@ -187,8 +193,8 @@ fn at_rest(api: &Api) -> Response {
 fn session_key(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
     let query = Parameters::of(uri)?;
     let agent = api.agent(query.agent.as_deref())?;
-    let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let session = match header.or(query.session) {
+    let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let session = match header.or(query.session.map(Cow::Owned)) {
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),
     };
@@ -213,7 +219,7 @@ impl Parameters {
         for (name, value) in pairs {
             if name == "agent" {
                 parameters.agent = Some(value);
-            } else if name.eq_ignore_ascii_case(SESSION_ID) {
+            } else if name.eq_ignore_ascii_case(headers::SESSION_ID) {
                 parameters.session = Some(value);
             }
         }

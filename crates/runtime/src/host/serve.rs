@@ -6,16 +6,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::wakes::polled_in_place;
+use crate::api::Front;
 
 /// Most connections at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -24,11 +23,11 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `router` until `shutdown` is ready. What it returns is ready when the requests in flight
+/// Serves `front` until `shutdown` is ready. What it returns is ready when the requests in flight
 /// have ended, or after `drain`.
 pub(super) async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> impl Future<Output = ()> {
@@ -44,7 +43,7 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, permit)) => {
-                let served = polled_in_place(serve_connection(stream, router.clone(), closing.clone()));
+                let served = polled_in_place(serve_connection(stream, front.clone(), closing.clone()));
                 tasks.spawn(async move {
                     served.await;
                     drop(permit);
@@ -79,13 +78,13 @@ async fn accept(
 }
 
 /// One connection, until it ends; after `closing`, until the request in flight is answered.
-async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken) {
+async fn serve_connection(stream: TcpStream, front: Front, closing: CancellationToken) {
     // Answers are small and come one at a time: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), front)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {

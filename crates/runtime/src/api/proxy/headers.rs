@@ -6,6 +6,10 @@ use agentcore_protocol::headers::{
 use agentcore_protocol::{InvocationId, SessionId};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+// Made at compile time: a name that is looked up as text is parsed each time.
+const SESSION: HeaderName = HeaderName::from_static(SESSION_ID);
+const REQUEST: HeaderName = HeaderName::from_static(REQUEST_ID);
+
 /// What a caller may say to an agent, beside the author's own `...-Custom-*`. Anything else stays
 /// with the host: an agent must not depend on what a platform would not pass on.
 fn reaches_agent(name: &HeaderName) -> bool {
@@ -35,12 +39,12 @@ pub(crate) fn agent_headers(caller: &HeaderMap, session: &SessionId, invocation:
     }
     // A session id is visible ASCII, so it is always a header value.
     if let Ok(value) = HeaderValue::from_str(session.as_str()) {
-        headers.insert(SESSION_ID, value);
+        headers.insert(SESSION, value);
     }
-    if !headers.contains_key(REQUEST_ID)
+    if !headers.contains_key(REQUEST)
         && let Ok(value) = HeaderValue::from_str(&invocation.to_string())
     {
-        headers.insert(REQUEST_ID, value);
+        headers.insert(REQUEST, value);
     }
     headers
 }

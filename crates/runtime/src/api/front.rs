@@ -1,0 +1,54 @@
+//! What a socket serves: the router, with a short way for invocations.
+//!
+//! Nearly all requests are invocations. A router clones, boxes and re-boxes its way to a handler,
+//! which for them is a seventh of all that the host computes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use agentcore_protocol::agent::INVOCATIONS_PATH;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::{Api, access, root};
+
+/// Serves the connections of a socket. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(super) api: Arc<Api>,
+    pub(super) router: Router,
+}
+
+impl Front {
+    /// Everything that is served, for callers without a socket.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = request.map(Body::new);
+        if request.method() != Method::POST || request.uri().path() != INVOCATIONS_PATH {
+            return Box::pin(tower_service::Service::call(&mut self.router(), request));
+        }
+        match access::verdict(request.headers(), request.uri()) {
+            Ok(()) => {
+                let api = self.api.clone();
+                Box::pin(async move { Ok(root::invocations(State(api), request).await) })
+            }
+            Err(error) => Box::pin(std::future::ready(Ok(error.into_response()))),
+        }
+    }
+}
