@@ -150,10 +150,12 @@ pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option
 /// Writes a record so that a reader finds all of it or nothing.
 pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
     let unfinished = path.with_extension("new");
+    // In one piece: it is written while somebody waits for the agent's first answer.
+    let mut text = serde_json::to_vec(record)?;
+    text.push(b'\n');
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    serde_json::to_writer(&mut file, record)?;
-    file.write_all(b"\n")?;
+    file.write_all(&text)?;
     drop(file);
     fs::rename(&unfinished, path)
 }
