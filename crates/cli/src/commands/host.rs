@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 
 use agentcore_protocol::SystemClock;
@@ -101,6 +102,9 @@ fn explain(error: HostError) -> anyhow::Error {
 /// otherwise.
 pub(super) fn log_to_stderr(default: &str) {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    // Colours are left out here rather than taken out on the way, which makes a line many writes.
+    let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr);
     // A second call, as a test may make, changes nothing.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(anstream::stderr).try_init();
+    let _ = log.try_init();
 }
