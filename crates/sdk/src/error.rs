@@ -71,7 +71,9 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The folder for the task journal cannot be used.
-    #[error("cannot keep a task journal in {folder} (from AGENTCORE_JOURNAL_DIR): {source}")]
+    #[error(
+        "cannot keep a task journal in {folder}: {source}; name another folder with `.journal(...)` or the environment variable AGENTCORE_JOURNAL_DIR"
+    )]
     Journal {
         /// The folder.
         folder: String,

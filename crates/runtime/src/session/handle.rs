@@ -100,6 +100,11 @@ impl SessionHandle {
         Ended { reason: reason.unwrap_or_else(unknown), last_words: self.last_words.get().cloned() }
     }
 
+    /// The end of the agent's log, once the agent has failed.
+    pub(crate) fn last_words(&self) -> Option<&str> {
+        self.last_words.get().map(String::as_str)
+    }
+
     /// Returns once the session is ending.
     pub(crate) async fn until_ending(&self) -> Ended {
         let mut published = self.published.subscribe();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::view::SessionView;
 use super::{Api, ApiError};
 use crate::key::{Principal, SessionKey};
+use crate::session::SessionHandle;
 use crate::session::reason::{StopKind, StopReason};
 use crate::store::{IncarnationRecord, SessionFilter, TimelineEntry};
 
@@ -94,13 +95,15 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
 ) -> Result<Json<SessionDetails>, ApiError> {
+    // Before the records are read, so that one that stops meanwhile is not shown as it was.
+    let living = api.manager.living();
     let mut records = incarnations(&api, id, whose.agent, EARLIER + 1).await?.into_iter();
     let latest = records.next().ok_or(ApiError::UnknownSession)?;
     let timeline = api.store.timeline(latest.begun.id).await?;
-    let latest = view(&api, latest).await;
+    let latest = view(&api, &living, latest).await;
     let mut earlier = Vec::new();
     for record in records {
-        earlier.push(view(&api, record).await);
+        earlier.push(view(&api, &living, record).await);
     }
     Ok(Json(SessionDetails { latest, timeline, earlier }))
 }
@@ -131,9 +134,9 @@ pub(super) async fn incarnations(
     Ok(api.store.incarnations(SessionFilter::session(&agent, session, limit)).await?)
 }
 
-async fn view(api: &Api, record: IncarnationRecord) -> SessionView {
-    match api.manager.incarnation(record.begun.id) {
-        Some(living) => SessionView::living(&living, &api.clock).await,
+async fn view(api: &Api, living: &[SessionHandle], record: IncarnationRecord) -> SessionView {
+    match living.iter().find(|session| session.incarnation == record.begun.id) {
+        Some(living) => SessionView::living(living, &api.clock).await,
         None => SessionView::recorded(record),
     }
 }

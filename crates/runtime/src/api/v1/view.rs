@@ -61,7 +61,7 @@ impl SessionView {
             agent: session.key.agent.to_string(),
             incarnation: session.incarnation,
             state: if active { Phase::Active } else { published.phase },
-            reason: published.reason,
+            reason: published.reason.map(|reason| with_last_words(reason, session.last_words())),
             started_at: session.started_at,
             ended_at: published.ended_at,
             idle_since: idle(published.idle_since).map(|moment| clock.timestamp_of(moment)),
@@ -81,7 +81,7 @@ impl SessionView {
             agent: begun.key.agent.to_string(),
             incarnation: begun.id,
             state: now.phase,
-            reason: now.reason.map(|reason| with_last_words(reason, now.last_words)),
+            reason: now.reason.map(|reason| with_last_words(reason, now.last_words.as_deref())),
             started_at: begun.started_at,
             ended_at: now.ended_at,
             idle_since: now.idle_since,
@@ -95,7 +95,7 @@ impl SessionView {
 }
 
 /// The end of the log is part of why an agent failed.
-fn with_last_words(reason: StopReason, last_words: Option<String>) -> StopReason {
+fn with_last_words(reason: StopReason, last_words: Option<&str>) -> StopReason {
     match last_words {
         Some(words) => StopReason { detail: format!("{}\n{}", reason.detail, words.trim_end()), ..reason },
         None => reason,

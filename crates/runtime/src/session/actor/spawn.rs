@@ -88,7 +88,7 @@ impl Actor {
     fn hold(&mut self, sandbox: Arc<dyn Sandbox>) {
         let watched = sandbox.clone();
         self.exit = Some(Box::pin(async move { watched.wait().await }));
-        // There is one sandbox per incarnation, so this is the first.
+        // There is one sandbox per incarnation, so this is the first, or the one it was adopted with.
         let _ = self.session.sandbox.set(sandbox);
     }
 

@@ -113,6 +113,8 @@ impl Manager {
         };
         let rules = self.rules(begun.limits);
         let (session, inbox) = self.handle(begun, folder, now.phase);
+        // Before anybody can find the session: a request may come in before its actor first runs.
+        let _ = session.sandbox.set(sandbox.clone());
         let mut left = match now.phase {
             Phase::Starting => Adopted::Starting,
             Phase::Active | Phase::Idle => {
