@@ -6,6 +6,8 @@
 //! | `/_agentcore/v1/` | [`v1`]: this project's own |
 
 mod access;
+mod call;
+mod caller;
 mod error;
 mod front;
 mod proxy;

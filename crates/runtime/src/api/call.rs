@@ -1,0 +1,162 @@
+//! A request on its way into a session, and what is said of it afterwards. Every family of paths
+//! that reaches agents goes through here.
+
+use std::time::Duration;
+
+use agentcore_protocol::agent::{INVOCATIONS_PATH, MAX_PAYLOAD_BYTES};
+use agentcore_protocol::headers;
+use agentcore_protocol::{InvocationId, SessionId};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::response::Response;
+use http_body_util::Limited;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::proxy::{ExchangeError, agent_headers, answer_headers, invoke, websocket};
+use super::{Api, ApiError};
+use crate::key::SessionKey;
+use crate::link::RequestBody;
+use crate::session::{Admission, SessionHandle};
+use crate::time::HostClock;
+
+// Made at compile time: a name that is looked up as text is parsed each time.
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
+const SESSION_NEW: HeaderName = HeaderName::from_static(headers::SESSION_NEW);
+const INVOCATION_ID: HeaderName = HeaderName::from_static(headers::INVOCATION_ID);
+
+/// How long the host waits to learn that a lost connection was the end of the agent's program.
+const END_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A request that was let into its session.
+pub(super) struct Call {
+    admission: Admission,
+    id: InvocationId,
+}
+
+impl Call {
+    /// Lets a request into the session of `key`, which begins with it if need be.
+    pub(super) fn begin(api: &Api, key: &SessionKey) -> Result<Self, ApiError> {
+        let admission = api.manager.admit(key)?;
+        Ok(Self { admission, id: new_invocation_id(&api.clock) })
+    }
+
+    /// The session that it was let into.
+    pub(super) fn session(&self) -> &SessionHandle {
+        self.admission.in_flight.session()
+    }
+
+    /// What the answer is to say.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp { session: self.session().key.session.clone(), new: self.admission.new, id: self.id }
+    }
+
+    fn headers(&self, caller: &HeaderMap) -> HeaderMap {
+        agent_headers(caller, &self.session().key.session, self.id)
+    }
+
+    /// Invokes the agent.
+    pub(super) async fn invoke(
+        self,
+        api: &Api,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, ApiError> {
+        self.exchange(api, (Method::POST, Uri::from_static(INVOCATIONS_PATH)), headers, body).await
+    }
+
+    /// Sends the agent a request of any kind; what it answers is streamed back as it is.
+    pub(super) async fn exchange(
+        self,
+        api: &Api,
+        (method, path): (Method, Uri),
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, ApiError> {
+        self.session().ready().await.map_err(ApiError::DidNotStart)?;
+        let session = self.session().clone();
+        let mut request: axum::http::Request<RequestBody> =
+            axum::http::Request::new(Limited::new(body, MAX_PAYLOAD_BYTES));
+        *request.method_mut() = method;
+        *request.uri_mut() = path;
+        *request.headers_mut() = self.headers(headers);
+        match invoke(request, self.admission.in_flight, api.timeouts).await {
+            Ok(mut answer) => {
+                answer_headers(answer.headers_mut());
+                Ok(answer.map(Body::new))
+            }
+            Err(error) => Err(explain(error, &session, self.id).await),
+        }
+    }
+
+    /// Opens a WebSocket to the agent.
+    pub(super) async fn open_websocket(self, api: &Api, request: Request) -> Result<Response, ApiError> {
+        self.session().ready().await.map_err(ApiError::DidNotStart)?;
+        let session = self.session().clone();
+        let headers = self.headers(request.headers());
+        match websocket(request, headers, self.admission.in_flight, api.timeouts).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(explain(error, &session, self.id).await),
+        }
+    }
+}
+
+/// What the answer to a call says of it.
+pub(super) struct Stamp {
+    pub(super) session: SessionId,
+    new: bool,
+    id: InvocationId,
+}
+
+impl Stamp {
+    /// Says it.
+    pub(super) fn on(self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        for (name, value) in [(SESSION_ID, self.session.as_str()), (INVOCATION_ID, &self.id.to_string())] {
+            // Both are visible ASCII.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        if self.new {
+            headers.insert(SESSION_NEW, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Tells the operator, and finds out what the caller should know.
+async fn explain(error: ExchangeError, session: &SessionHandle, invocation: InvocationId) -> ApiError {
+    tracing::warn!(
+        session.id = %session.key.session, incarnation = %session.incarnation, invocation.id = %invocation,
+        error = %error, error.details = error.details(), "an invocation failed"
+    );
+    let details = error.details().map(|details| format!(": {details}")).unwrap_or_default();
+    session.note("invocation_failed", format!("{error}{details}"));
+    if error.may_be_the_end()
+        && let Ok(ended) = timeout(END_PATIENCE, session.until_ending()).await
+    {
+        return ApiError::EndedMidway(ended);
+    }
+    ApiError::Exchange(error)
+}
+
+/// Whether the length that a request announces is more than a payload may have.
+pub(super) fn announces_too_much(headers: &HeaderMap) -> bool {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    announced.is_some_and(|length| length > MAX_PAYLOAD_BYTES as u64)
+}
+
+fn new_invocation_id(clock: &HostClock) -> InvocationId {
+    let millis = clock.timestamp().unix_millis();
+    loop {
+        let at =
+            uuid::Timestamp::from_unix(uuid::NoContext, millis / 1_000, (millis % 1_000) as u32 * 1_000_000);
+        // Always of version 7, and so always an invocation id.
+        if let Ok(id) = InvocationId::try_from(Uuid::new_v7(at)) {
+            return id;
+        }
+    }
+}
