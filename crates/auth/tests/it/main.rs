@@ -1,0 +1,6 @@
+//! Tests of the crate from outside.
+
+mod botocore;
+mod oracle;
+mod support;
+mod vectors;
