@@ -1,3 +1,7 @@
 //! Who may call.
 
+pub mod keys;
+mod principal;
 pub mod sigv4;
+
+pub use principal::{ALL_AGENTS, Action, Agents, Identity, Principal, Rights};

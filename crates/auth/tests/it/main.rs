@@ -1,5 +1,7 @@
 //! Tests of the crate from outside.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what goes wrong in a test shall fail it")]
+
 mod botocore;
 mod oracle;
 mod support;
