@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,35 @@ if TYPE_CHECKING:
 
 # How long tasks that were cancelled may take to end.
 _PATIENCE = 5.0
+# How many times in a row the loop may go round without asking the system for events.
+_ROUNDS = 4
+
+
+class _Selector(selectors.DefaultSelector):
+    """Asks the system for events only every few rounds while callbacks wait to be called.
+
+    To ask is to give up the interpreter lock and to get it back, for which every other thread that
+    computes makes the loop wait; and a request takes three rounds: it comes in, its handler runs,
+    its answer goes out.
+    """
+
+    _rounds = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0 and self._rounds < _ROUNDS:
+            self._rounds += 1
+            return []
+        self._rounds = 0
+        return super().select(timeout)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of the author's kind; asyncio's own kind with our selector."""
+    loop = asyncio.new_event_loop()
+    if type(loop) is asyncio.SelectorEventLoop:
+        loop.close()
+        loop = asyncio.SelectorEventLoop(_Selector())
+    return loop
 
 
 class LoopThread:
@@ -35,7 +65,7 @@ class LoopThread:
         return self._loop
 
     def _run(self) -> None:
-        self._loop = loop = asyncio.new_event_loop()
+        self._loop = loop = _new_loop()
         asyncio.set_event_loop(loop)
         loop.add_reader(self._core.descriptor(), self._core.drain, self._serve)
         loop.call_soon(self._ready.set)

@@ -1,9 +1,13 @@
 //! The lane of the threads where handlers may block.
 //!
 //! They are Python's own threads, so that thread-locals last and debuggers see them, started as
-//! they are needed: a few at once, more only when work waits because all of them are blocked. One
-//! that has done its work takes what else is waiting before it gives up the interpreter lock:
-//! getting the lock back is what costs most while other Python threads compute.
+//! they are needed: a few at once, more only when work waits because all of them are blocked.
+//!
+//! Getting the interpreter lock is what costs most, so it is not asked for more often than needed.
+//! A thread that has done its work takes what else is waiting before it gives the lock up. One
+//! thread at a time is woken, and takes work only once it has the lock: if the thread that had it
+//! has done all the work meanwhile, so much the better, and if that one blocks, there is another
+//! to go on, which wakes the next.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -35,6 +39,8 @@ struct State {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// A thread has been woken or started, and will look for work once it has the interpreter lock.
+    coming: bool,
     /// Somebody is about to look whether work is stuck.
     watched: bool,
     /// How many jobs have been taken: if it stands still, work is stuck.
@@ -58,18 +64,26 @@ impl Workers {
     pub(crate) fn push(self: &Arc<Self>, job: Job) {
         let mut state = self.lock();
         state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() {
+        let watch = state.jobs.len() > state.idle && (FEW..MOST).contains(&state.threads) && !state.watched;
+        state.watched |= watch;
+        let taken = state.taken;
+        self.summon(state);
+        if watch {
+            self.watch(taken);
+        }
+    }
+
+    /// Has one more thread look for work, if there is one to be had and none is coming.
+    fn summon(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.coming {
+            return;
+        }
+        if state.idle > 0 {
+            state.coming = true;
             drop(state);
             self.work.notify_one();
         } else if state.threads < FEW {
-            state.threads += 1;
-            drop(state);
-            self.start_thread();
-        } else if !state.watched && state.threads < MOST {
-            state.watched = true;
-            let taken = state.taken;
-            drop(state);
-            self.watch(taken);
+            self.add_thread(state);
         }
     }
 
@@ -88,19 +102,20 @@ impl Workers {
                     state.watched = false;
                     return;
                 }
-                let stuck = state.taken == taken && state.idle == 0;
+                let stuck = state.taken == taken && state.idle == 0 && !state.coming;
                 taken = state.taken;
                 if stuck {
-                    state.threads += 1;
-                    drop(state);
-                    workers.start_thread();
+                    workers.add_thread(state);
                 }
             }
         });
     }
 
     /// Has Python start a thread; from one of our own, since this needs the interpreter lock.
-    fn start_thread(self: &Arc<Self>) {
+    fn add_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.threads += 1;
+        state.coming = true;
+        drop(state);
         let workers = Arc::clone(self);
         let start = move || {
             Python::attach(|py| {
@@ -109,49 +124,61 @@ impl Workers {
                     None => Ok(()),
                 };
                 if let Err(error) = started {
-                    workers.lock().threads -= 1;
+                    workers.lock().lose_thread();
                     error.write_unraisable(py, None);
                 }
             });
         };
         if std::thread::Builder::new().name("agentcore-starter".into()).spawn(start).is_err() {
-            self.lock().threads -= 1;
+            self.lock().lose_thread();
         }
     }
 
     /// Works until there has been nothing to do for a while. A worker thread's whole life.
-    pub(crate) fn serve(&self, py: Python<'_>, serve: &Bound<'_, PyAny>) {
+    pub(crate) fn serve(self: &Arc<Self>, py: Python<'_>, serve: &Bound<'_, PyAny>) {
+        self.lock().coming = false;
         loop {
             // With the interpreter lock in hand: see the module's documentation.
-            let job = self.take();
-            let Some(job) = job.or_else(|| py.detach(|| self.wait())) else { return };
-            job.run(py, serve);
+            match self.take() {
+                Some(job) => job.run(py, serve),
+                None if py.detach(|| self.wait()) => self.lock().coming = false,
+                None => return,
+            }
         }
     }
 
-    fn take(&self) -> Option<Job> {
+    fn take(self: &Arc<Self>) -> Option<Job> {
         let mut state = self.lock();
-        let job = state.jobs.pop_front();
-        state.taken += u64::from(job.is_some());
-        job
+        let job = state.jobs.pop_front()?;
+        state.taken += 1;
+        if !state.jobs.is_empty() {
+            // This job may block, and then somebody must be there for the others.
+            self.summon(state);
+        }
+        Some(job)
     }
 
-    fn wait(&self) -> Option<Job> {
+    /// Waits until it is time to look for work. `false`: there was none for so long that the
+    /// thread is to end.
+    fn wait(&self) -> bool {
         let mut state = self.lock();
+        if !state.jobs.is_empty() {
+            return true;
+        }
         state.idle += 1;
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                state.idle -= 1;
-                state.taken += 1;
-                return Some(job);
-            }
-            let (woken, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-            state = woken;
-            if wait.timed_out() && state.jobs.is_empty() {
-                state.idle -= 1;
-                state.threads -= 1;
-                return None;
-            }
-        }
+        let (mut state, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
+        // Woken and timed out can be the same moment: whoever is expected comes.
+        let end = wait.timed_out() && state.jobs.is_empty() && !state.coming;
+        state.threads -= usize::from(end);
+        !end
+    }
+}
+
+impl State {
+    /// A thread that was to come does not.
+    fn lose_thread(&mut self) {
+        self.threads -= 1;
+        self.coming = false;
     }
 }
