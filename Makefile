@@ -14,12 +14,15 @@ RUN := $(TARGET)/run
 # The official SDK and what tests need beside it, in a virtual environment of our own.
 VENV := $(TARGET)/venv
 VENV_READY := $(VENV)/.ready
+# Where Rust tests find agents' interpreters: one with the official SDK, one with ours.
+TEST_PYTHONS = AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python \
+  AGENTCORE_TEST_PACKAGE_PYTHON=$(abspath $(PACKAGE_VENV))/bin/python
 BENCH_VENV := $(TARGET)/bench-venv
 BENCH_VENV_READY := $(BENCH_VENV)/.ready
 
 include crates/python/python.mk
 
-.PHONY: help run test test-rust test-long bench fmt lint docs
+.PHONY: help run test test-rust test-aws test-long bench fmt lint docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,18 +38,24 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
 	@cd $(RUN) && exec $(AGENTCORE) launch -l
 
-test: lint docs test-rust test-python ## Format, lint, unit, integration and doc tests, docs without warnings, Python tests
+test: lint docs test-rust test-aws test-python ## Format, lint, unit, integration and doc tests, docs without warnings, boto3, Python tests
 
-test-rust: $(VENV_READY)
-	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --quiet
+test-rust: $(VENV_READY) package
+	$(TEST_PYTHONS) cargo test --workspace --quiet
 
-test-long: $(VENV_READY) ## The tests that take minutes: kill rounds and long property tests
-	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace -- --ignored
+test-aws: $(VENV_READY) ## AWS's own boto3 against a host, every answer checked against its model
+	cargo build --quiet -p agentcore
+	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore $(abspath $(VENV))/bin/python -m pytest
 
-bench: $(BENCH_VENV_READY) ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
+test-long: $(VENV_READY) package ## The tests that take minutes: kill rounds and long property tests
+	$(TEST_PYTHONS) cargo test --workspace -- --ignored
+
+bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
 	cargo build --profile dist -p agentcore-bench -p agentcore
 	$(TARGET)/dist/agentcore-bench sdk --python $(abspath $(BENCH_VENV))/bin/python
 	$(TARGET)/dist/agentcore-bench host --python $(abspath $(BENCH_VENV))/bin/python
+	$(TARGET)/dist/agentcore-bench python --python $(abspath $(BENCH_VENV))/bin/python \
+	  --package $(abspath $(PACKAGE_BENCH_VENV))/bin/python
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -26,6 +26,9 @@ pub struct AgentDefinition {
     /// How long its sessions may be idle, and live.
     #[serde(default)]
     pub lifecycle: LifecycleLimits,
+    /// Headers of callers that reach it beside those that always do, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request_headers: Vec<String>,
     /// What one session may use.
     #[serde(default, with = "ResourceLimitsForm")]
     pub limits: ResourceLimits,
@@ -60,6 +63,7 @@ impl AgentDefinition {
             code: code.into(),
             env: BTreeMap::new(),
             lifecycle: LifecycleLimits::default(),
+            request_headers: Vec::new(),
             limits: ResourceLimits::default(),
         }
     }
@@ -82,7 +86,8 @@ impl AgentDefinition {
     }
 }
 
-fn is_agent_name(name: &str) -> bool {
+/// Whether a text has the form that AWS's API asks of names.
+pub(crate) fn is_agent_name(name: &str) -> bool {
     name.len() <= 48
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::agent::InvalidAgent;
 use crate::api::{Api, Front, front};
 use crate::options::{HostOptions, OnShutdown};
+use crate::registry::Registry;
 use crate::session::reason::{StopKind, StopReason};
 use crate::session::{Environment, Manager, ReconcileError};
 use crate::store::{Store, StoreError};
@@ -81,6 +82,14 @@ pub enum HostError {
     /// A definition is refused.
     #[error(transparent)]
     Agent(#[from] InvalidAgent),
+    /// An agent cannot be registered.
+    #[error("cannot register the agent {agent:?}: {why}")]
+    Register {
+        /// Its name.
+        agent: String,
+        /// The reason.
+        why: String,
+    },
     /// The default agent is none of those that are served.
     #[error("the default agent {0:?} is not served: name one that is, or leave the default out")]
     UnknownDefaultAgent(String),
@@ -128,7 +137,10 @@ impl Host {
             incarnations: state.incarnations(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);
-        agents::register(&options, &store, &manager, clock.timestamp()).await?;
+        let (identity, code_root) = (options.aws.clone(), options.code_root.clone());
+        let registry =
+            Registry::open(store.clone(), manager.clone(), clock.clone(), identity, code_root).await?;
+        agents::register(&options, &registry).await?;
         let default_agent = agents::default_agent(&options, &manager)?;
         manager.recover().await?;
         let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
@@ -136,6 +148,7 @@ impl Host {
         state.announce(&record)?;
         let api = Api {
             manager: manager.clone(),
+            registry,
             store: store.clone(),
             clock,
             timeouts: options.timeouts,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
+use crate::registry::AwsIdentity;
 
 /// Where a host listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -27,6 +28,13 @@ pub struct HostOptions {
     /// The agent behind the paths at the root. `None`: the only one there is.
     #[serde(default)]
     pub default_agent: Option<String>,
+    /// The folder below which the artifacts are that AWS's API may have run. `None`: it may have
+    /// nothing run but what is served anyway.
+    #[serde(default)]
+    pub code_root: Option<PathBuf>,
+    /// What the host's ARNs say of where it is.
+    #[serde(default)]
+    pub aws: AwsIdentity,
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
@@ -49,6 +57,8 @@ impl HostOptions {
             listen: DEFAULT_LISTEN,
             agents: Vec::new(),
             default_agent: None,
+            code_root: None,
+            aws: AwsIdentity::default(),
             on_shutdown: OnShutdown::default(),
             limits: HostLimits::default(),
             timeouts: Timeouts::default(),

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Folder for the host's state [default: $XDG_STATE_HOME/agentcore; as root /var/lib/agentcore]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Folder below which the code is that AWS's API may have run [default: it may have none run]
+    #[arg(long, value_name = "DIR")]
+    code_root: Option<PathBuf>,
     /// What becomes of the sessions when the host is told to end [default: leave]
     #[arg(long)]
     on_shutdown: Option<Shutdown>,
@@ -92,6 +95,11 @@ fn options(args: &Args) -> anyhow::Result<HostOptions> {
         Failure::new(format!("{name}: {error}")).hint("`agentcore serve --print-config` shows every option")
     })?;
     options.listen = args.listen.unwrap_or(options.listen);
+    if let Some(root) = &args.code_root {
+        let hint = "name a folder that is there";
+        let unusable = |error| Failure::new(format!("{}: {error}", root.display())).hint(hint);
+        options.code_root = Some(root.canonicalize().map_err(unusable)?);
+    }
     match args.on_shutdown {
         Some(Shutdown::Stop) => options.on_shutdown = OnShutdown::Stop,
         Some(Shutdown::Leave) => options.on_shutdown = OnShutdown::Leave,

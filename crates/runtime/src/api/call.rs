@@ -1,6 +1,7 @@
 //! A request on its way into a session, and what is said of it afterwards. Every family of paths
 //! that reaches agents goes through here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::agent::{INVOCATIONS_PATH, MAX_PAYLOAD_BYTES};
@@ -19,7 +20,7 @@ use super::proxy::{ExchangeError, agent_headers, answer_headers, invoke, websock
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
-use crate::session::{Admission, SessionHandle};
+use crate::session::{Admission, Agent, SessionHandle};
 use crate::time::HostClock;
 
 // Made at compile time: a name that is looked up as text is parsed each time.
@@ -27,6 +28,8 @@ pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSI
 const SESSION_NEW: HeaderName = HeaderName::from_static(headers::SESSION_NEW);
 const INVOCATION_ID: HeaderName = HeaderName::from_static(headers::INVOCATION_ID);
 
+/// How long a header may be that only the agent's definition lets through.
+const MOST_OF_HEADER: usize = 4 * 1024;
 /// How long the host waits to learn that a lost connection was the end of the agent's program.
 const END_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -34,13 +37,20 @@ const END_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Call {
     admission: Admission,
     id: InvocationId,
+    /// Whose own list of headers is let through to it.
+    agent: Option<Arc<Agent>>,
 }
 
 impl Call {
     /// Lets a request into the session of `key`, which begins with it if need be.
     pub(super) fn begin(api: &Api, key: &SessionKey) -> Result<Self, ApiError> {
         let admission = api.manager.admit(key)?;
-        Ok(Self { admission, id: new_invocation_id(&api.clock) })
+        Ok(Self { admission, id: new_invocation_id(&api.clock), agent: None })
+    }
+
+    /// Lets those headers through to the agent that its definition names.
+    pub(super) fn with_headers_of(self, agent: Option<Arc<Agent>>) -> Self {
+        Self { agent, ..self }
     }
 
     /// The session that it was let into.
@@ -54,7 +64,16 @@ impl Call {
     }
 
     fn headers(&self, caller: &HeaderMap) -> HeaderMap {
-        agent_headers(caller, &self.session().key.session, self.id)
+        let mut headers = agent_headers(caller, &self.session().key.session, self.id);
+        let own = self.agent.iter().flat_map(|agent| &agent.definition.request_headers);
+        for name in own.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()) {
+            if !headers.contains_key(&name) {
+                for value in caller.get_all(&name).iter().filter(|value| value.len() <= MOST_OF_HEADER) {
+                    headers.append(name.clone(), value.clone());
+                }
+            }
+        }
+        headers
     }
 
     /// Invokes the agent.

@@ -3,9 +3,11 @@
 //! | paths | module |
 //! |---|---|
 //! | `/invocations`, `/ping`, `/ws` | [`root`]: the default agent, its answers as they are |
+//! | `/runtimes/`, `/tags/` | [`aws`]: AWS's own API |
 //! | `/_agentcore/v1/` | [`v1`]: this project's own |
 
 mod access;
+mod aws;
 mod call;
 mod caller;
 mod error;
@@ -22,6 +24,7 @@ use agentcore_protocol::Timestamp;
 use axum::Router;
 
 use crate::options::Timeouts;
+use crate::registry::Registry;
 use crate::session::Manager;
 use crate::store::Store;
 use crate::time::HostClock;
@@ -33,6 +36,7 @@ pub(crate) use front::Front;
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) manager: Arc<Manager>,
+    pub(crate) registry: Registry,
     pub(crate) store: Store,
     pub(crate) clock: HostClock,
     pub(crate) timeouts: Timeouts,
@@ -47,6 +51,7 @@ pub(crate) fn front(api: Api) -> Front {
     let api = Arc::new(api);
     let router = Router::new()
         .merge(root::router())
+        .merge(aws::router())
         .nest("/_agentcore/v1", v1::router())
         .fallback(|| async { ApiError::NoSuchPath })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
@@ -62,7 +67,9 @@ impl Api {
         if let Some(name) = name.or(self.default_agent.as_deref()) {
             return self.manager.agent(name).ok_or_else(|| ApiError::UnknownAgent(name.to_owned()));
         }
+        // One that is asked for by an endpoint's name is never meant by saying nothing.
         let mut agents = self.manager.agents();
+        agents.retain(|agent| !agent.name.contains('@'));
         match (agents.pop(), agents.is_empty()) {
             (Some(only), true) => Ok(only),
             (last, _) => {

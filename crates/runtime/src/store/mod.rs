@@ -6,6 +6,7 @@
 
 mod read;
 mod record;
+mod runtimes;
 mod schema;
 mod write;
 mod writer;

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::record::{Change, IncarnationRecord, NewIncarnation, Phase, TimelineEntry};
 use super::{Store, StoreError};
-use crate::agent::AgentDefinition;
 use crate::key::{Principal, SessionKey};
 use crate::session::reason::StopReason;
 
@@ -29,19 +28,6 @@ const COLUMNS: &str = "id, principal, agent, session_id, folder, idle_timeout, m
                        idle_since, ended_at, reason_kind, reason_detail, last_words";
 
 impl Store {
-    /// Every remembered agent, by name.
-    pub(crate) async fn agents(&self) -> Result<Vec<AgentDefinition>, StoreError> {
-        self.read(|connection| {
-            let mut query = connection.prepare_cached("SELECT definition FROM agents ORDER BY name")?;
-            let rows = query.query_map([], |row| row.get::<_, String>(0))?;
-            rows.map(|json| {
-                serde_json::from_str(&json?).map_err(|error| StoreError::Malformed(error.to_string()))
-            })
-            .collect()
-        })
-        .await
-    }
-
     /// The session of those who name none.
     pub(crate) async fn default_session(
         &self,
@@ -147,7 +133,7 @@ fn limits(row: &Row<'_>) -> rusqlite::Result<LifecycleLimits> {
     configuration.resolve(LifecycleBounds::LOCAL).map_err(|error| malformed(5, error))
 }
 
-fn timestamp(millis: i64) -> Timestamp {
+pub(super) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_unix_millis(millis.max(0) as u64)
 }
 

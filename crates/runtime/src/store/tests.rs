@@ -8,6 +8,7 @@ use super::*;
 use crate::agent::AgentDefinition;
 use crate::key::{Principal, SessionKey};
 use crate::options::Retention;
+use crate::registry::{Endpoint, Runtime, Settings, Version};
 use crate::session::reason::{StopKind, StopReason};
 
 fn at(millis: u64) -> Timestamp {
@@ -85,16 +86,86 @@ async fn a_bad_write_spoils_itself_alone() {
     assert_eq!(store.incarnations(SessionFilter::living()).await.unwrap().len(), 2);
 }
 
+fn runtime() -> Runtime {
+    let endpoint = Endpoint {
+        id: "prod-0123456789".into(),
+        version: 1,
+        description: Some("for real".into()),
+        tags: [("a".to_owned(), "b".to_owned())].into(),
+        created_at: at(1),
+        updated_at: at(2),
+    };
+    let version = Version {
+        settings: Settings::local("arn:aws:iam::1:role/local"),
+        definition: AgentDefinition::new("writer", "/bin/a", "/srv"),
+        created_at: at(1),
+    };
+    Runtime {
+        id: "writer-0123456789".into(),
+        name: "writer".into(),
+        created_at: at(1),
+        last_version: 3,
+        tags: [("team".to_owned(), "red".to_owned())].into(),
+        versions: [(1, version)].into(),
+        endpoints: [("prod".to_owned(), endpoint)].into(),
+    }
+}
+
+async fn change(store: &Store, change: crate::registry::Change) {
+    store.write(Write::Catalogue { change, answered: None }).await.unwrap();
+}
+
 #[tokio::test]
-async fn an_agents_new_definition_replaces_the_old_one() {
+async fn a_runtime_is_kept_as_it_is_and_goes_with_all_it_has() {
+    use crate::registry::Change;
     let (_folder, store) = open().await;
-    let mut definition = AgentDefinition::new("writer", "/bin/a", "/srv");
-    store.write(Write::RegisterAgent { definition: definition.clone(), at: at(1) }).await.unwrap();
-    definition.args.push("--fast".into());
-    store.write(Write::RegisterAgent { definition: definition.clone(), at: at(2) }).await.unwrap();
-    assert_eq!(store.agents().await.unwrap(), [definition]);
-    store.write(Write::ForgetAgent { name: "writer".into() }).await.unwrap();
-    assert!(store.agents().await.unwrap().is_empty());
+    let mut runtime = runtime();
+    change(&store, Change::Put(Arc::new(runtime.clone()))).await;
+    assert_eq!(store.runtimes().await.unwrap(), [runtime.clone()]);
+    let mut version = runtime.versions[&1].clone();
+    version.definition.args.push("--fast".into());
+    runtime.versions.insert(2, version);
+    runtime.endpoints.clear();
+    change(&store, Change::Put(Arc::new(runtime.clone()))).await;
+    assert_eq!(store.runtimes().await.unwrap(), [runtime.clone()]);
+    change(&store, Change::Delete(runtime.id)).await;
+    assert!(store.runtimes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn agents_of_the_first_version_become_runtimes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("db");
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("migrations/1_sessions.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let definition = AgentDefinition::new("writer", "/bin/a", "/srv");
+    let json = serde_json::to_string(&definition).unwrap();
+    old.execute("INSERT INTO agents VALUES ('writer', ?1, 7)", [json]).unwrap();
+    drop(old);
+    let [runtime] = &*Store::open(&file).await.unwrap().runtimes().await.unwrap() else { panic!("not one") };
+    assert_eq!((runtime.name.as_str(), runtime.created_at, runtime.last_version), ("writer", at(7), 1));
+    assert_eq!(runtime.versions[&1].definition, definition);
+    assert_eq!(runtime.endpoints["DEFAULT"].version, 1);
+    assert_eq!((runtime.id.len(), &runtime.id[..7]), (17, "writer-"));
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_with_its_change_for_a_day() {
+    use crate::registry::{Answered, Change, Token};
+    let (_folder, store) = open().await;
+    let answer = async |token: &str, millis| {
+        let token = Token { scope: "local create".into(), token: token.into(), request: "{}".into() };
+        let answered = Some(Answered { token, answer: "1".into(), at: at(millis) });
+        store.write(Write::Catalogue { change: Change::Nothing, answered }).await.unwrap();
+    };
+    let known = async |token: &str| {
+        store.answered("local create".into(), token.into()).await.unwrap().map(|known| known.answer)
+    };
+    answer("a", 1).await;
+    assert_eq!(known("a").await.as_deref(), Some("1"));
+    answer("b", 24 * 3_600_000 + 2).await;
+    assert_eq!((known("a").await, known("b").await.as_deref()), (None, Some("1")));
 }
 
 #[tokio::test]
@@ -138,7 +209,7 @@ async fn a_store_of_a_newer_version_is_left_alone() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&file).await.err().unwrap();
     assert!(
-        error.to_string().starts_with("the store has version 99, and this host knows versions up to 1"),
+        error.to_string().starts_with("the store has version 99, and this host knows versions up to 2"),
         "{error}"
     );
 }

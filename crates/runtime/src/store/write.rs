@@ -3,11 +3,11 @@
 use agentcore_protocol::{IncarnationId, SessionId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::StoreError;
-use super::record::{Change, NewIncarnation, TimelineEntry};
-use crate::agent::AgentDefinition;
+use super::record::{self, NewIncarnation, TimelineEntry};
+use super::{StoreError, runtimes};
 use crate::key::Principal;
 use crate::options::Retention;
+use crate::registry::{Answered, Change};
 use crate::session::reason::StopReason;
 
 /// One write.
@@ -15,16 +15,15 @@ use crate::session::reason::StopReason;
 pub(crate) enum Write {
     /// Nothing; its acknowledgement tells that all before it is on disk.
     Nothing,
-    /// Remember an agent, or its new definition.
-    RegisterAgent { definition: AgentDefinition, at: Timestamp },
-    /// Forget an agent. What its sessions did stays until it is too old.
-    ForgetAgent { name: String },
+    /// Change an agent runtime, and remember what was answered. What the sessions of one that is
+    /// deleted did stays until it is too old.
+    Catalogue { change: Change, answered: Option<Answered> },
     /// Remember the session of those who name none, unless there is one.
     DefaultSession { principal: Principal, agent: String, session: SessionId },
     /// Note that an incarnation is about to be started.
     Begin(NewIncarnation),
     /// Note what happened to an incarnation, and what it has become.
-    Happened { incarnation: IncarnationId, entries: Vec<TimelineEntry>, change: Option<Change> },
+    Happened { incarnation: IncarnationId, entries: Vec<TimelineEntry>, change: Option<record::Change> },
     /// Forget what is older than is to be kept.
     Prune(Retention),
 }
@@ -33,11 +32,7 @@ impl Write {
     pub(super) fn apply(&self, connection: &Connection) -> Result<(), StoreError> {
         match self {
             Self::Nothing => Ok(()),
-            Self::RegisterAgent { definition, at } => register_agent(connection, definition, *at),
-            Self::ForgetAgent { name } => {
-                connection.prepare_cached("DELETE FROM agents WHERE name = ?1")?.execute([name])?;
-                Ok(())
-            }
+            Self::Catalogue { change, answered } => runtimes::change(connection, change, answered.as_ref()),
             Self::DefaultSession { principal, agent, session } => {
                 connection
                     .prepare_cached("INSERT OR IGNORE INTO default_sessions VALUES (?1, ?2, ?3)")?
@@ -55,23 +50,8 @@ impl Write {
     }
 }
 
-fn millis(at: Timestamp) -> i64 {
+pub(super) fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)
-}
-
-fn register_agent(
-    connection: &Connection,
-    definition: &AgentDefinition,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let json = serde_json::to_string(definition).map_err(|error| StoreError::Malformed(error.to_string()))?;
-    connection
-        .prepare_cached(
-            "INSERT INTO agents VALUES (?1, ?2, ?3)
-             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition",
-        )?
-        .execute(params![definition.name, json, millis(at)])?;
-    Ok(())
 }
 
 fn begin(connection: &Connection, new: &NewIncarnation) -> Result<(), StoreError> {
@@ -103,7 +83,7 @@ fn append(connection: &Connection, id: &str, entries: &[TimelineEntry]) -> Resul
     Ok(())
 }
 
-fn become_(connection: &Connection, id: &str, change: &Change) -> Result<(), StoreError> {
+fn become_(connection: &Connection, id: &str, change: &record::Change) -> Result<(), StoreError> {
     let reason = change.reason.as_ref();
     connection
         .prepare_cached(

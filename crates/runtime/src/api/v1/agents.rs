@@ -9,9 +9,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::{Api, ApiError};
-use crate::session::SessionHandle;
-use crate::session::reason::{StopKind, StopReason};
-use crate::store::Write;
+use crate::registry::RegistryError;
 
 #[derive(Serialize)]
 pub(super) struct AgentList {
@@ -59,13 +57,9 @@ pub(super) async fn forget(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if !api.manager.remove_agent(&name) {
-        return Err(ApiError::UnknownAgent(name));
-    }
-    api.store.write(Write::ForgetAgent { name: name.clone() }).await?;
-    let is_its = |session: &SessionHandle| *session.key.agent == *name;
-    let sessions = api.manager.living().into_iter().filter(is_its).collect();
-    let reason = StopReason::new(StopKind::StopRequested, "its agent was deleted");
-    api.manager.stop_all(sessions, &reason).await;
+    api.registry.forget(&name).await.map_err(|error| match error {
+        RegistryError::Store(error) => ApiError::Store(error),
+        _ => ApiError::UnknownAgent(name),
+    })?;
     Ok(StatusCode::NO_CONTENT)
 }

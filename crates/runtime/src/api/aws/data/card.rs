@@ -1,0 +1,29 @@
+//! `GetAgentCard`: the card of an agent that speaks A2A, passed through.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::outcome::outcome;
+use crate::api::Api;
+use crate::api::aws::error::AwsError;
+use crate::api::aws::target::Target;
+
+/// Where agents have it.
+const CARD_PATH: &str = "/.well-known/agent-card.json";
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Path(runtime): Path<String>,
+    request: Request,
+) -> Result<Response, AwsError> {
+    let target = Target::of(&api, &runtime, request.headers(), request.uri())?;
+    let call = target.begin(&api)?;
+    let (stamp, session) = (call.stamp(), call.session().clone());
+    let what = (Method::GET, Uri::from_static(CARD_PATH));
+    let answer = call.exchange(&api, what, request.headers(), Body::empty()).await;
+    Ok(stamp.on(outcome(answer, &session).await.unwrap_or_else(IntoResponse::into_response)))
+}

@@ -1,0 +1,22 @@
+//! The data plane: what reaches the sessions of agents.
+
+mod card;
+mod invoke;
+mod outcome;
+mod stop;
+mod websocket;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::api::Api;
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/runtimes/{runtime}/invocations", post(invoke::invoke))
+        .route("/runtimes/{runtime}/invocations/.well-known/agent-card.json", get(card::show))
+        .route("/runtimes/{runtime}/stopruntimesession", post(stop::stop))
+        .route("/runtimes/{runtime}/ws", get(websocket::open))
+}

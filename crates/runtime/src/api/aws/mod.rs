@@ -1,0 +1,34 @@
+//! AWS's own API: `bedrock-agentcore` (data plane) and `bedrock-agentcore-control` on one port, as
+//! AWS's SDKs and command line speak it. The shapes are those of botocore's service models.
+
+mod control;
+mod data;
+mod error;
+mod target;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::Api;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// The paths of both services.
+pub(super) fn router() -> Router<Arc<Api>> {
+    data::router().merge(control::router()).layer(from_fn(name_request))
+}
+
+/// Every answer carries an id, which SDKs show with an error.
+async fn name_request(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+    }
+    response
+}

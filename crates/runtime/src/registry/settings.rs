@@ -1,0 +1,281 @@
+//! What a version is made of, as the API says it.
+
+use std::collections::BTreeMap;
+
+use agentcore_protocol::lifecycle::{LifecycleBounds, LifecycleConfiguration};
+use agentcore_protocol::{LifecycleLimits, headers};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::RegistryError;
+
+/// Most variables of an environment.
+const MAX_VARIABLES: usize = 50;
+/// Most headers that may be let through to an agent.
+const MAX_HEADERS: usize = 20;
+/// What AWS offers and this host does not: better refused than left out in silence.
+const NOT_OFFERED: [&str; 5] = [
+    "filesystemConfigurations",
+    "capacityProviderConfiguration",
+    "hooksConfiguration",
+    "allowedPorts",
+    "resourceConfigurations",
+];
+
+/// The settings of a version; what AWS has beside these is refused or of no account here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// `None`: the agent was launched here, and not by this API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_runtime_artifact: Option<Artifact>,
+    /// Accepted and not used.
+    pub(crate) role_arn: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) network_configuration: Option<Network>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol_configuration: Option<Protocol>,
+    #[serde(default)]
+    pub(crate) lifecycle_configuration: LifecycleConfiguration,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment_variables: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_header_configuration: Option<RequestHeaders>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorizer_configuration: Option<Value>,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Artifact {
+    /// An executable: `file:///...`.
+    #[serde(rename_all = "camelCase")]
+    ContainerConfiguration { container_uri: String },
+    /// Code below the host's code root.
+    #[serde(rename_all = "camelCase")]
+    CodeConfiguration { code: Code, runtime: String, entry_point: Vec<String> },
+}
+
+/// Where code is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Code {
+    /// In a bucket; the one here is called `local`.
+    S3 { bucket: String, prefix: String },
+}
+
+/// How an agent reaches others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Network {
+    network_mode: String,
+}
+
+/// What an agent speaks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Protocol {
+    server_protocol: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+/// Which headers of callers reach the agent beside those that always do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RequestHeaders {
+    pub(crate) request_header_allowlist: Vec<String>,
+}
+
+impl Settings {
+    /// Those of an agent that was launched here.
+    pub(crate) fn local(role: &str) -> Self {
+        Self {
+            description: None,
+            agent_runtime_artifact: None,
+            role_arn: role.to_owned(),
+            network_configuration: None,
+            protocol_configuration: None,
+            lifecycle_configuration: LifecycleConfiguration::default(),
+            environment_variables: BTreeMap::new(),
+            request_header_configuration: None,
+            authorizer_configuration: None,
+        }
+    }
+
+    /// Those that a request asks for.
+    pub(crate) fn requested(request: &Value) -> Result<Self, RegistryError> {
+        if let Some(name) = NOT_OFFERED.into_iter().find(|name| !request[*name].is_null()) {
+            return Err(RegistryError::invalid(name, format!("this host has no {name}: leave it out")));
+        }
+        let settings = Self::deserialize(request)
+            .map_err(|error| RegistryError::invalid("body", format!("the request is incomplete: {error}")))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// How long sessions may be idle, and live.
+    pub(crate) fn lifecycle(&self) -> Result<LifecycleLimits, RegistryError> {
+        let resolved = self.lifecycle_configuration.resolve(LifecycleBounds::API);
+        resolved.map_err(|error| RegistryError::invalid("lifecycleConfiguration", error.to_string()))
+    }
+
+    fn check(&self) -> Result<(), RegistryError> {
+        let refuse = |field, message: &str| Err(RegistryError::invalid(field, message));
+        if self.agent_runtime_artifact.is_none() {
+            return refuse("agentRuntimeArtifact", "name what to run");
+        }
+        if !self.role_arn.starts_with("arn:aws") || !self.role_arn.contains(":role/") {
+            return refuse("roleArn", "a role looks like arn:aws:iam::123456789012:role/name");
+        }
+        if self.description.as_ref().is_some_and(|text| text.is_empty() || text.len() > 4_096) {
+            return refuse("description", "a description has 1 to 4096 characters");
+        }
+        if self.network_configuration.as_ref().is_some_and(|network| network.network_mode != "PUBLIC") {
+            return refuse(
+                "networkConfiguration",
+                "agents use this machine's network: networkMode is PUBLIC",
+            );
+        }
+        if self.authorizer_configuration.is_some() {
+            return refuse("authorizerConfiguration", "this host checks no tokens: leave the authorizer out");
+        }
+        self.lifecycle()?;
+        self.check_protocol()?;
+        self.check_environment()?;
+        self.check_headers()
+    }
+
+    fn check_protocol(&self) -> Result<(), RegistryError> {
+        let Some(protocol) = &self.protocol_configuration else { return Ok(()) };
+        let spoken = ["HTTP", "AGUI"].contains(&&*protocol.server_protocol);
+        if !spoken || protocol.port.is_some_and(|port| port != 8080) || protocol.path.is_some() {
+            let message = "agents serve HTTP or AGUI at /invocations here, on the port that PORT names";
+            return Err(RegistryError::invalid("protocolConfiguration", message));
+        }
+        Ok(())
+    }
+
+    fn check_environment(&self) -> Result<(), RegistryError> {
+        let bad = |(name, value): (&String, &String)| {
+            name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || value.len() > 5_000
+        };
+        if self.environment_variables.len() > MAX_VARIABLES || self.environment_variables.iter().any(bad) {
+            let message = format!(
+                "there may be {MAX_VARIABLES} variables, whose names hold no =, with values up to 5000 characters"
+            );
+            return Err(RegistryError::invalid("environmentVariables", message));
+        }
+        Ok(())
+    }
+
+    fn check_headers(&self) -> Result<(), RegistryError> {
+        let Some(allowed) = &self.request_header_configuration else { return Ok(()) };
+        let names = &allowed.request_header_allowlist;
+        if names.len() > MAX_HEADERS || names.iter().any(|name| !may_be_allowed(name)) {
+            let message = format!(
+                "there may be {MAX_HEADERS} names of the form [A-Za-z][A-Za-z0-9_-]{{0,255}}, none of them Host, Cookie, \
+                 Authorization, Accept*, Content-*, X-Forwarded-*, Sec-WebSocket-* or x-amz*"
+            );
+            return Err(RegistryError::invalid("requestHeaderConfiguration", message));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a header may be let through to an agent. Credentials are not, as nobody has checked them.
+fn may_be_allowed(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
+    let is_name = lower.len() <= 256
+        && lower.starts_with(|first: char| first.is_ascii_lowercase())
+        && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_name
+        && (lower.starts_with(headers::CUSTOM_PREFIX)
+            || (headers::is_visible_to_agent(&lower)
+                && !begins(&["x-amz", "x-forwarded-", "sec-websocket-", "accept", "content-"])
+                && !["host", "cookie", "authorization"].contains(&&*lower)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(change: impl FnOnce(&mut Value)) -> Result<Settings, RegistryError> {
+        let mut request = json!({
+            "agentRuntimeArtifact": {"containerConfiguration": {"containerUri": "file:///srv/agent"}},
+            "roleArn": "arn:aws:iam::123456789012:role/agent",
+            "networkConfiguration": {"networkMode": "PUBLIC"},
+        });
+        change(&mut request);
+        Settings::requested(&request)
+    }
+
+    fn refused(change: impl FnOnce(&mut Value)) -> &'static str {
+        match request(change) {
+            Err(RegistryError::Invalid { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_shown_again() {
+        let settings = request(|request| request["environmentVariables"] = json!({"A": "b"})).unwrap();
+        let shown = serde_json::to_value(&settings).unwrap();
+        assert_eq!(
+            shown["agentRuntimeArtifact"],
+            json!({"containerConfiguration": {"containerUri": "file:///srv/agent"}})
+        );
+        assert_eq!(Settings::deserialize(&shown).unwrap(), settings);
+    }
+
+    #[test]
+    fn what_this_host_cannot_do_is_refused_by_its_name() {
+        assert_eq!(refused(|request| request["allowedPorts"] = json!([{"port": 1}])), "allowedPorts");
+        assert_eq!(
+            refused(|request| request["authorizerConfiguration"] = json!({"customJWTAuthorizer": {}})),
+            "authorizerConfiguration"
+        );
+        assert_eq!(
+            refused(|request| request["networkConfiguration"] = json!({"networkMode": "VPC"})),
+            "networkConfiguration"
+        );
+        assert_eq!(
+            refused(|request| request["protocolConfiguration"] = json!({"serverProtocol": "MCP"})),
+            "protocolConfiguration"
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_refused() {
+        assert_eq!(refused(|request| request["roleArn"] = json!("me")), "roleArn");
+        assert_eq!(refused(|request| request["description"] = json!("")), "description");
+        assert_eq!(
+            refused(|request| request["lifecycleConfiguration"] = json!({"maxLifetime": 5})),
+            "lifecycleConfiguration"
+        );
+        assert_eq!(
+            refused(|request| request["environmentVariables"] = json!({"A=B": "c"})),
+            "environmentVariables"
+        );
+        for name in ["Cookie", "Authorization", "Content-Type", "x-amz-date", "a b", "1a", ""] {
+            let field = refused(|request| {
+                request["requestHeaderConfiguration"] = json!({ "requestHeaderAllowlist": [name] });
+            });
+            assert_eq!(field, "requestHeaderConfiguration", "{name}");
+        }
+        assert!(
+            request(|request| {
+                request["requestHeaderConfiguration"] =
+                    json!({ "requestHeaderAllowlist": ["X-Team", "x_tenant"] });
+            })
+            .is_ok()
+        );
+    }
+}

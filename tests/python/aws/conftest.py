@@ -1,0 +1,126 @@
+"""A host that serves, and AWS's own clients with nothing changed but the endpoint."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from model import Checked
+
+HERE = pathlib.Path(__file__).parent
+AGENTCORE = os.environ.get("AGENTCORE", str(HERE.parents[2] / "target/debug/agentcore"))
+ROLE = "arn:aws:iam::123456789012:role/agent"
+
+
+class Host:
+    """`agentcore serve` on a folder of its own, with the agent `tester`."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copy(HERE / "agent.py", folder / "agent.py")
+        (folder / ".venv").symlink_to(sys.prefix)
+        self.code = folder / "code"
+        (self.code / "writer").mkdir(parents=True)
+        shutil.copy(HERE / "agent.py", self.code / "writer/main.py")
+        (self.code / "writer/.venv").symlink_to(sys.prefix)
+        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "none")}
+        self.run("configure", "-e", "agent.py", "-n", "tester", "-ni")
+        self.log = open(folder / "host.log", "wb")
+        state = folder / "s"
+        self.process = subprocess.Popen(
+            [AGENTCORE, "serve", "--listen", "127.0.0.1:0", "--state", state, "--code-root", self.code,
+             "--on-shutdown", "stop"],
+            cwd=folder, env=self.environment, stderr=self.log,
+        )
+        self.url = eventually(lambda: (state / "host.json").exists() and json.loads((state / "host.json").read_text()))["url"]
+
+    def run(self, *arguments):
+        subprocess.run([AGENTCORE, *arguments], cwd=self.folder, env=self.environment, check=True, capture_output=True)
+
+    def client(self, service, **config):
+        config = {"retries": {"total_max_attempts": 1}, **config}
+        client = boto3.client(
+            service, endpoint_url=self.url, region_name="us-east-1",
+            aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", config=Config(**config),
+        )
+        return Checked(client)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.log.close()
+
+
+def eventually(condition, seconds=30):
+    """Waits for a condition that comes true by itself."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.02)
+    return answer
+
+
+def new_session():
+    return f"session-{uuid.uuid4()}"
+
+
+@pytest.fixture(scope="session")
+def host():
+    # A short path: sockets live below it.
+    with tempfile.TemporaryDirectory(prefix="ac", dir="/tmp") as folder:
+        host = Host(pathlib.Path(folder))
+        try:
+            yield host
+        finally:
+            host.stop()
+
+
+@pytest.fixture(scope="session")
+def data(host):
+    return host.client("bedrock-agentcore")
+
+
+@pytest.fixture(scope="session")
+def control(host):
+    return host.client("bedrock-agentcore-control")
+
+
+@pytest.fixture(scope="session")
+def tester(control):
+    """The ARN of the agent that the host was started with."""
+    runtimes = control.list_agent_runtimes()["agentRuntimes"]
+    return next(runtime["agentRuntimeArn"] for runtime in runtimes if runtime["agentRuntimeName"] == "tester")
+
+
+@pytest.fixture
+def session():
+    return new_session()
+
+
+def code(prefix="writer/", entry="main.py"):
+    """An artifact below the host's code root."""
+    s3 = {"bucket": "local", "prefix": prefix}
+    return {"codeConfiguration": {"code": {"s3": s3}, "runtime": "PYTHON_3_12", "entryPoint": [entry]}}
+
+
+@pytest.fixture
+def writer(control):
+    """A runtime of its own for a test."""
+    created = control.create_agent_runtime(
+        agentRuntimeName=f"writer_{uuid.uuid4().hex[:8]}", agentRuntimeArtifact=code(), roleArn=ROLE,
+        networkConfiguration={"networkMode": "PUBLIC"}, environmentVariables={"MODE": "first"},
+    )
+    yield created
+    try:
+        control.delete_agent_runtime(agentRuntimeId=created["agentRuntimeId"])
+    except control.exceptions.ResourceNotFoundException:
+        pass
