@@ -25,8 +25,17 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Pr
     match value.serialize(TakesOnlyResults) {
         Ok(Taken { inside, is_error: false }) => inside.map(Probed::Value),
         Ok(Taken { inside, is_error: true }) => inside.map(|json| Probed::Error(text_of(json))),
-        Err(NotAResult) => serde_json::to_vec(value).map(Probed::Value),
+        Err(NotAResult) => to_vec(value).map(Probed::Value),
     }
+}
+
+/// Most answers fit into this many bytes, and are not copied while they grow.
+const USUAL: usize = 1024;
+
+fn to_vec<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut json, value)?;
+    Ok(json)
 }
 
 fn text_of(json: Vec<u8>) -> String {
@@ -90,7 +99,7 @@ impl Serializer for TakesOnlyResults {
             ("Result", "Err") => true,
             _ => return Err(NotAResult),
         };
-        Ok(Taken { inside: serde_json::to_vec(inside), is_error })
+        Ok(Taken { inside: to_vec(inside), is_error })
     }
 
     turn_away! {

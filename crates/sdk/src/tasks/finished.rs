@@ -1,10 +1,13 @@
 //! The tasks that have ended and can still be read, within bounds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use agentcore_protocol::{TaskId, TaskRecord};
+use agentcore_protocol::{TaskId, TaskRecord, TaskStatus, Timestamp};
 use rustc_hash::FxHashMap;
+use serde_json::value::RawValue;
+
+use super::particulars::Particulars;
+use super::registry::End;
 
 /// How much is kept of tasks that have ended. The oldest make room for the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +27,62 @@ impl Default for FinishedLimits {
     }
 }
 
+/// A task that has ended. Only who asks for its record pays for making one.
+pub(super) struct Ended {
+    pub(super) task: Particulars,
+    pub(super) end: End,
+    pub(super) finished_at: Timestamp,
+    /// In seconds.
+    pub(super) duration: f64,
+}
+
+impl Ended {
+    pub(super) fn record(&self, id: TaskId) -> TaskRecord {
+        let (status, result, error) = match &self.end {
+            End::Completed(result) => (TaskStatus::Completed, result.clone(), None),
+            End::Failed(failure) => (TaskStatus::Failed, None, Some(failure.clone())),
+            End::Cancelled => (TaskStatus::Cancelled, None, None),
+        };
+        let finished_at = Some(self.finished_at);
+        TaskRecord { status, result, error, finished_at, ..self.task.record(id, self.duration) }
+    }
+
+    /// What it counts for: its texts and a round figure for the rest.
+    fn size(&self) -> usize {
+        const FIXED: usize = 256;
+        let json = |raw: &Option<Box<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
+        let end = match &self.end {
+            End::Completed(result) => json(result),
+            End::Failed(failure) => failure.kind.len() + failure.message.len(),
+            End::Cancelled => 0,
+        };
+        FIXED + self.task.name.len() + json(&self.task.metadata) + json(&self.task.progress) + end
+    }
+
+    /// Leaves out as little as makes it fit in `limit`; `None`: it cannot.
+    fn within(mut self, limit: usize) -> Option<Self> {
+        let leave_out: [fn(&mut Self); 3] = [
+            |ended| {
+                if let End::Completed(result) = &mut ended.end {
+                    *result = None;
+                }
+            },
+            |ended| ended.task.progress = None,
+            |ended| ended.task.metadata = None,
+        ];
+        for leave_out in leave_out {
+            if self.size() > limit {
+                leave_out(&mut self);
+            }
+        }
+        (self.size() <= limit).then_some(self)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Finished {
     limits: FinishedLimits,
-    records: FxHashMap<TaskId, Arc<TaskRecord>>,
+    tasks: FxHashMap<TaskId, Ended>,
     oldest_first: VecDeque<TaskId>,
     bytes: usize,
 }
@@ -39,71 +94,53 @@ impl Finished {
 
     pub(super) fn set_limits(&mut self, limits: FinishedLimits) {
         self.limits = limits;
-        self.make_room();
+        while self.make_room().is_some() {}
     }
 
-    pub(super) fn insert(&mut self, mut record: TaskRecord) {
-        let parts: [fn(&mut TaskRecord); 3] =
-            [|r| r.result = None, |r| r.progress = None, |r| r.metadata = None];
-        for leave_out in parts {
-            if size(&record) > self.limits.bytes {
-                leave_out(&mut record);
-            }
+    /// Keeps a task; returns the one that made room for it, for the caller to drop when it suits.
+    pub(super) fn insert(&mut self, id: TaskId, ended: Ended) -> Option<Ended> {
+        // One that is too large would drive out all the others, and then itself.
+        let ended = ended.within(self.limits.bytes)?;
+        self.bytes += ended.size();
+        self.oldest_first.push_back(id);
+        self.tasks.insert(id, ended);
+        let gone = self.make_room();
+        while self.make_room().is_some() {}
+        gone
+    }
+
+    /// Takes the oldest task out if there is too much.
+    fn make_room(&mut self) -> Option<Ended> {
+        if self.bytes <= self.limits.bytes && self.tasks.len() <= self.limits.count {
+            return None;
         }
-        if size(&record) > self.limits.bytes {
-            // It would drive out all the others, and then itself.
-            return;
-        }
-        self.bytes += size(&record);
-        self.oldest_first.push_back(record.task_id);
-        self.records.insert(record.task_id, Arc::new(record));
-        self.make_room();
+        let oldest = self.tasks.remove(&self.oldest_first.pop_front()?)?;
+        self.bytes -= oldest.size();
+        Some(oldest)
     }
 
-    fn make_room(&mut self) {
-        while self.bytes > self.limits.bytes || self.records.len() > self.limits.count {
-            let Some(oldest) = self.oldest_first.pop_front() else { break };
-            if let Some(record) = self.records.remove(&oldest) {
-                self.bytes -= size(&record);
-            }
-        }
+    pub(super) fn get(&self, id: TaskId) -> Option<&Ended> {
+        self.tasks.get(&id)
     }
 
-    pub(super) fn get(&self, id: TaskId) -> Option<&Arc<TaskRecord>> {
-        self.records.get(&id)
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = (TaskId, &Ended)> {
+        self.oldest_first.iter().filter_map(|id| Some((*id, self.tasks.get(id)?)))
     }
-
-    pub(super) fn oldest_first(&self) -> impl Iterator<Item = &Arc<TaskRecord>> {
-        self.oldest_first.iter().filter_map(|id| self.records.get(id))
-    }
-}
-
-/// What a record counts for: its texts and a round figure for the rest.
-fn size(record: &TaskRecord) -> usize {
-    const FIXED: usize = 256;
-    let json = |raw: &Option<Box<serde_json::value::RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
-    let error = record.error.as_ref().map_or(0, |error| error.kind.len() + error.message.len());
-    FIXED + record.name.len() + error + json(&record.metadata) + json(&record.progress) + json(&record.result)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agentcore_protocol::{TaskStatus, Timestamp};
     use proptest::prelude::*;
     use serde_json::value::to_raw_value;
 
-    fn record(n: u64, result_bytes: usize) -> TaskRecord {
-        TaskRecord {
-            task_id: TaskId::from_random(n),
-            name: "t".into(),
-            status: TaskStatus::Completed,
-            metadata: None,
-            progress: None,
-            result: Some(to_raw_value(&"x".repeat(result_bytes)).unwrap()),
-            error: None,
-            started_at: Timestamp::default(),
-            finished_at: Some(Timestamp::default()),
+    fn ended(result_bytes: usize) -> Ended {
+        let result = Some(to_raw_value(&"x".repeat(result_bytes)).unwrap());
+        let started_at = Timestamp::default();
+        Ended {
+            task: Particulars { name: "t".into(), metadata: None, progress: None, started_at },
+            end: End::Completed(result),
+            finished_at: Timestamp::default(),
             duration: 0.0,
         }
     }
@@ -111,8 +148,9 @@ mod tests {
     #[test]
     fn a_result_that_is_too_large_goes_but_its_task_stays() {
         let mut finished = Finished::new(FinishedLimits { count: 10, bytes: 1000 });
-        finished.insert(record(1, 5000));
-        let kept = finished.get(TaskId::from_random(1)).unwrap();
+        finished.insert(TaskId::from_random(1), ended(5000));
+        let id = TaskId::from_random(1);
+        let kept = finished.get(id).unwrap().record(id);
         assert_eq!(kept.status, TaskStatus::Completed);
         assert!(kept.result.is_none());
     }
@@ -120,11 +158,15 @@ mod tests {
     #[test]
     fn a_task_that_is_too_large_drives_no_other_out() {
         let mut finished = Finished::new(FinishedLimits { count: 10, bytes: 1000 });
-        finished.insert(record(1, 10));
+        finished.insert(TaskId::from_random(1), ended(10));
         let large = || Some(to_raw_value(&"x".repeat(5000)).unwrap());
-        finished.insert(TaskRecord { progress: large(), metadata: large(), ..record(2, 5000) });
-        finished.insert(TaskRecord { name: "x".repeat(5000), ..record(3, 10) });
-        let kept: Vec<_> = finished.oldest_first().map(|record| record.task_id).collect();
+        let mut second = ended(5000);
+        (second.task.progress, second.task.metadata) = (large(), large());
+        finished.insert(TaskId::from_random(2), second);
+        let mut third = ended(10);
+        third.task.name = "x".repeat(5000).into();
+        finished.insert(TaskId::from_random(3), third);
+        let kept: Vec<_> = finished.oldest_first().map(|(id, _)| id).collect();
         assert_eq!(kept, [1, 2].map(TaskId::from_random));
     }
 
@@ -137,10 +179,10 @@ mod tests {
         ) {
             let mut finished = Finished::new(FinishedLimits { count, bytes });
             for (n, &result_bytes) in sizes.iter().enumerate() {
-                finished.insert(record(n as u64, result_bytes));
+                finished.insert(TaskId::from_random(n as u64), ended(result_bytes));
             }
-            let kept: Vec<_> = finished.oldest_first().map(|record| record.task_id).collect();
-            let actual_bytes: usize = finished.oldest_first().map(|record| size(record)).sum();
+            let kept: Vec<_> = finished.oldest_first().map(|(id, _)| id).collect();
+            let actual_bytes: usize = finished.oldest_first().map(|(_, ended)| ended.size()).sum();
             prop_assert_eq!(actual_bytes, finished.bytes);
             prop_assert!(actual_bytes <= bytes && kept.len() <= count);
             let newest = (sizes.len() - kept.len()..sizes.len()).map(|n| TaskId::from_random(n as u64));

@@ -11,6 +11,7 @@ mod current;
 mod finished;
 mod guard;
 mod journal;
+mod particulars;
 mod registry;
 mod tracked;
 

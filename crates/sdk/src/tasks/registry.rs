@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agentcore_protocol::debug::JobStatus;
 use agentcore_protocol::journal::{JournalLine, TaskChange};
-use agentcore_protocol::{Clock, TaskFailure, TaskId, TaskRecord, TaskStatus, Timestamp};
+use agentcore_protocol::{Clock, TaskFailure, TaskId, TaskRecord, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -17,8 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::finished::{Finished, FinishedLimits};
+use super::finished::{Ended, Finished, FinishedLimits};
 use super::journal::Journal;
+use super::particulars::Particulars;
 use crate::health::Judge;
 
 /// One running task, as `get_async_task_info` and the debug action `job_status` list it.
@@ -63,15 +64,11 @@ struct Table {
     finished: Finished,
 }
 
-#[derive(Clone)]
 struct Running {
     /// Tasks are listed in the order in which they began; timestamps may be equal.
     order: u64,
-    name: Cow<'static, str>,
-    metadata: Option<Box<RawValue>>,
-    progress: Option<Box<RawValue>>,
+    task: Particulars,
     started: Instant,
-    started_at: Timestamp,
     cancel: CancellationToken,
 }
 
@@ -98,10 +95,10 @@ impl Registry {
         let mut running: Vec<_> = table.running.iter().collect();
         running.sort_unstable_by_key(|(_, task)| task.order);
         for (&task_id, task) in running {
-            let started =
-                TaskChange::Started { name: task.name.clone().into_owned(), metadata: task.metadata.clone() };
-            journal.append(&JournalLine { at: task.started_at, task_id, change: started });
-            if let Some(progress) = task.progress.clone() {
+            let Particulars { name, metadata, progress, started_at } = task.task.clone();
+            let started = TaskChange::Started { name: name.into_owned(), metadata };
+            journal.append(&JournalLine { at: started_at, task_id, change: started });
+            if let Some(progress) = progress {
                 let change = TaskChange::Progress(progress);
                 journal.append(&JournalLine { at: self.clock.now(), task_id, change });
             }
@@ -159,9 +156,8 @@ impl Registry {
         let order = table.started;
         let started = Instant::now();
         let cancelled = cancel.clone();
-        table
-            .running
-            .insert(id, Running { order, name, metadata, progress: None, started, started_at, cancel });
+        let task = Particulars { name, metadata, progress: None, started_at };
+        table.running.insert(id, Running { order, task, started, cancel });
         self.judge.tasks_changed(table.running.len());
         (id, cancelled)
     }
@@ -181,17 +177,14 @@ impl Registry {
             End::Failed(failure) => TaskChange::Failed(failure.clone()),
             End::Cancelled => TaskChange::Cancelled,
         });
-        let mut record = task.into_record(id);
-        record.finished_at = Some(finished_at);
-        match end {
-            End::Completed(result) => (record.status, record.result) = (TaskStatus::Completed, result),
-            End::Failed(failure) => (record.status, record.error) = (TaskStatus::Failed, Some(failure)),
-            End::Cancelled => record.status = TaskStatus::Cancelled,
-        }
-        table.finished.insert(record);
+        let Running { task, started, cancel, .. } = task;
+        let duration = started.elapsed().as_secs_f64();
+        let gone = table.finished.insert(id, Ended { task, end, finished_at, duration });
         let left = table.running.len();
         self.judge.tasks_changed(left);
         drop(table);
+        // What is freed need not be freed while others wait.
+        drop((gone, cancel));
         if left == 0 {
             self.idle.notify_waiters();
         }
@@ -215,7 +208,7 @@ impl Registry {
         let mut table = self.table();
         let Some(task) = table.running.get_mut(&id) else { return false };
         self.record_change(id, at, || TaskChange::Progress(progress.clone()));
-        task.progress = Some(progress);
+        task.task.progress = Some(progress);
         true
     }
 
@@ -240,13 +233,13 @@ impl Registry {
     pub(super) fn record(&self, id: TaskId) -> Option<TaskRecord> {
         let table = self.table();
         match table.running.get(&id) {
-            Some(task) => Some(task.clone().into_record(id)),
-            None => table.finished.get(id).map(|record| TaskRecord::clone(record)),
+            Some(task) => Some(task.task.record(id, task.started.elapsed().as_secs_f64())),
+            None => table.finished.get(id).map(|ended| ended.record(id)),
         }
     }
 
     pub(super) fn finished(&self) -> Vec<TaskRecord> {
-        self.table().finished.oldest_first().map(|record| TaskRecord::clone(record)).collect()
+        self.table().finished.oldest_first().map(|(id, ended)| ended.record(id)).collect()
     }
 
     /// Resolves once no task is running.
@@ -270,27 +263,13 @@ impl Registry {
 
 impl Running {
     fn info(&self, task_id: TaskId) -> RunningTask {
+        let Particulars { name, metadata, progress, .. } = self.task.clone();
         RunningTask {
-            name: self.name.clone().into_owned(),
+            name: name.into_owned(),
             duration: self.started.elapsed().as_secs_f64(),
             task_id,
-            metadata: self.metadata.clone(),
-            progress: self.progress.clone(),
-        }
-    }
-
-    fn into_record(self, task_id: TaskId) -> TaskRecord {
-        TaskRecord {
-            task_id,
-            name: self.name.into_owned(),
-            status: TaskStatus::Running,
-            metadata: self.metadata,
-            progress: self.progress,
-            result: None,
-            error: None,
-            started_at: self.started_at,
-            finished_at: None,
-            duration: self.started.elapsed().as_secs_f64(),
+            metadata,
+            progress,
         }
     }
 }

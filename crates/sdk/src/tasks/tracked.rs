@@ -33,8 +33,9 @@ pin_project! {
         // destructors of what the future held have run.
         #[pin]
         future: Option<F>,
+        // Made once the future has to be waited for: most that end at once are never cancelled.
         #[pin]
-        cancelled: WaitForCancellationFutureOwned,
+        cancelled: Option<WaitForCancellationFutureOwned>,
         guard: Option<TaskGuard>,
         settle: fn(&F::Output) -> Settled,
     }
@@ -54,8 +55,7 @@ pin_project! {
 
 impl<F: Future> Tracked<F> {
     pub(super) fn new(future: F, guard: TaskGuard, settle: fn(&F::Output) -> Settled) -> Self {
-        let cancelled = guard.task().cancel_token().clone().cancelled_owned();
-        Self { future: Some(future), cancelled, guard: Some(guard), settle }
+        Self { future: Some(future), cancelled: None, guard: Some(guard), settle }
     }
 }
 
@@ -66,19 +66,24 @@ impl<F: Future> Future for Tracked<F> {
         let mut this = self.project();
         let guard = this.guard.as_ref().expect("a future is not polled after its end");
         let tasks = guard.task().tasks().clone();
-        let cancelled = this.cancelled.poll(cx).is_ready();
+        let cancel = guard.task().cancel_token();
         // A panic is caught here, so that it ends this task and nothing else: neither the thread
         // nor the handler that awaits it. The future is not touched again afterwards.
         let polled = within(&tasks, || {
-            if cancelled {
-                this.future.set(None);
-                return Poll::Ready(None);
+            if !cancel.is_cancelled() {
+                let future = this.future.as_mut().as_pin_mut().expect("it is there until the task ends");
+                if let Poll::Ready(value) = future.poll(cx) {
+                    let settled = (this.settle)(&value);
+                    this.future.set(None);
+                    return Poll::Ready(Some((settled, value)));
+                }
+                if this.cancelled.is_none() {
+                    this.cancelled.set(Some(cancel.clone().cancelled_owned()));
+                }
+                ready!(this.cancelled.as_mut().as_pin_mut().expect("set above").poll(cx));
             }
-            let future = this.future.as_mut().as_pin_mut().expect("it is there until the task ends");
-            let value = ready!(future.poll(cx));
-            let settled = (this.settle)(&value);
             this.future.set(None);
-            Poll::Ready(Some((settled, value)))
+            Poll::Ready(None)
         });
         let ended = match polled {
             Ok(poll) => Ok(ready!(poll)),
