@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
@@ -71,21 +72,43 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `program` and waits until it listens on `port`.
     pub(crate) async fn start(program: &Program, port: u16) -> anyhow::Result<Self> {
+        Self::spawn(program, port)?.listening(Duration::from_millis(20)).await
+    }
+
+    /// Starts `program`, which is going to listen on `port`.
+    pub(crate) fn spawn(program: &Program, port: u16) -> anyhow::Result<Self> {
         let child = program.command().stdout(Stdio::piped()).spawn();
         let child = child.with_context(|| format!("{:?} cannot be started", program.arguments))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Self { child, address };
+        Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+    }
+
+    /// Waits until it listens, and asks whether it does `every` so often.
+    pub(crate) async fn listening(mut self, every: Duration) -> anyhow::Result<Self> {
         let deadline = Instant::now() + START_UP;
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("{:?} ended at once: {status}", program.arguments);
+        while tokio::net::TcpStream::connect(self.address).await.is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server for {} ended at once: {status}", self.address);
             }
             if Instant::now() > deadline {
-                bail!("{:?} does not listen on {address}", program.arguments);
+                bail!("nobody listens on {}", self.address);
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(every).await;
         }
-        Ok(server)
+        Ok(self)
+    }
+
+    /// Stops it from running, so that it does not disturb the measurement of another.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it run again.
+    pub(crate) fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.pid())?), signal).context("a server has ended")
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -10,6 +10,7 @@ mod children;
 mod host;
 mod load;
 mod machine;
+mod python;
 mod report;
 mod sdk;
 mod server;
@@ -36,6 +37,8 @@ enum Command {
     Sdk(SdkArguments),
     /// The host: requests through it, first answers of new sessions, and idle sessions.
     Host(host::HostArguments),
+    /// The Python package: requests, streams, start and memory, against the official package.
+    Python(python::PythonArguments),
     /// Serves an agent that answers with its payload.
     #[command(hide = true)]
     ServeAgent { port: u16 },
@@ -115,6 +118,7 @@ fn main() -> anyhow::Result<()> {
         Command::MeasureTasks(options) => sdk::tasks::measure(options),
         Command::MeasureMemory { after } => sdk::memory::measure(&after),
         Command::Host(arguments) => host::run(arguments),
+        Command::Python(arguments) => python::run(arguments),
         Command::ServeStreamAgent => host::agents::serve_stream(),
         Command::ServeBulkAgent => host::agents::serve_bulk(),
         Command::ServeStubs { folder, sockets, port } => host::idle::serve_stubs(&folder, sockets, port),

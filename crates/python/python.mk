@@ -4,14 +4,24 @@
 PACKAGE_VENV := $(TARGET)/package-venv
 PACKAGE_VENV_READY := $(PACKAGE_VENV)/.ready
 WHEELS := $(TARGET)/wheels
+PACKAGE_BENCH_VENV := $(TARGET)/package-bench-venv
 
-.PHONY: test-python wheel
+.PHONY: bench-package package test-python wheel
 
-test-python: $(PACKAGE_VENV_READY) ## Build the Python package's wheel, install it, and test it there
+package: $(PACKAGE_VENV_READY)
 	rm -rf $(WHEELS)/test
 	$(PACKAGE_VENV)/bin/maturin build --quiet --manifest-path crates/python/Cargo.toml --profile dev --out $(WHEELS)/test
 	$(PACKAGE_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall $(WHEELS)/test/*.whl
+
+test-python: package ## Build the Python package's wheel, install it, and test it there
 	cd tests/python/package && $(abspath $(PACKAGE_VENV))/bin/python -m pytest
+
+# What is measured is what is shipped, beside the same Starlette as the official package's.
+bench-package: $(PACKAGE_VENV_READY)
+	rm -rf $(WHEELS)/bench $(PACKAGE_BENCH_VENV)
+	$(PACKAGE_VENV)/bin/maturin build --quiet --manifest-path crates/python/Cargo.toml --profile dist --strip --out $(WHEELS)/bench
+	python3 -m venv $(PACKAGE_BENCH_VENV)
+	$(PACKAGE_BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -c benches/requirements.txt $(WHEELS)/bench/*.whl
 
 wheel: $(PACKAGE_VENV_READY) ## Build the Python package's wheel for others
 	$(PACKAGE_VENV)/bin/maturin build --manifest-path crates/python/Cargo.toml --profile dist --strip --out $(WHEELS)

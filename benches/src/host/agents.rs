@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 /// Items of a stream.
-pub(super) const ITEMS: u64 = 1_000;
+pub(crate) const ITEMS: u64 = 1_000;
 /// Bytes of a large body.
 pub(super) const LARGE: usize = 10_000_000;
 

@@ -15,7 +15,7 @@ use super::wire::{Address, Wire};
 use crate::children::free_port;
 use crate::report::{Section, Target};
 use crate::server::payload;
-use crate::stats::{Summary, significant};
+use crate::stats::Summary;
 
 /// Between two attempts to reach a bare process, which nobody waits for otherwise.
 const ATTEMPT: Duration = Duration::from_micros(200);

@@ -66,34 +66,34 @@ impl Workload {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LoadOptions {
     #[arg(long)]
-    pub(super) at: Address,
+    pub(crate) at: Address,
     /// The path, with its query.
     #[arg(long)]
-    pub(super) target: String,
+    pub(crate) target: String,
     #[arg(long)]
-    pub(super) workload: Workload,
+    pub(crate) workload: Workload,
     #[arg(long)]
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
     #[arg(long)]
-    pub(super) seconds: f64,
+    pub(crate) seconds: f64,
     /// Processes whose processor time is read.
     #[arg(long, value_delimiter = ',')]
-    pub(super) watch: Vec<u32>,
+    pub(crate) watch: Vec<u32>,
 }
 
 /// What a load generator saw.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    pub(super) per_second: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
     /// Processor time per exchange of each process that was watched, in microseconds.
-    pub(super) cpu_us: Vec<f64>,
+    pub(crate) cpu_us: Vec<f64>,
 }
 
 impl LoadOptions {
     /// Runs a load generator in a process of its own.
-    pub(super) fn measure(&self) -> anyhow::Result<Measured> {
+    pub(crate) fn measure(&self) -> anyhow::Result<Measured> {
         let watch: Vec<String> = self.watch.iter().map(u32::to_string).collect();
         let arguments = [
             "load-through".to_owned(),

@@ -9,7 +9,7 @@ pub(crate) mod load;
 mod machinery;
 mod nginx;
 mod through;
-mod wire;
+pub(crate) mod wire;
 
 use std::path::PathBuf;
 

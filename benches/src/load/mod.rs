@@ -174,6 +174,27 @@ pub(crate) async fn fetch(address: SocketAddr, path: Path) -> anyhow::Result<Vec
     connection.body().context("the answer has no body")
 }
 
+/// So many requests over so many connections, as soon as they are answered.
+pub(crate) async fn send_many(
+    address: SocketAddr,
+    path: Path,
+    connections: usize,
+    requests: u64,
+) -> anyhow::Result<()> {
+    let options = LoadOptions { address, path, connections, seconds: 0.0, rest_ms: 0, watch: 0 };
+    let (request, left) = (request(&options), Cell::new(requests));
+    let send = async || {
+        let mut connection = Connection::open(address).await?;
+        while let Some(less) = left.get().checked_sub(1) {
+            left.set(less);
+            let status = connection.exchange(&request).await?;
+            ensure!(status == 200, "the server answered {status}");
+        }
+        Ok(())
+    };
+    futures_util::future::try_join_all((0..connections).map(|_| send())).await.map(drop)
+}
+
 /// A connection with a request under way that nobody waits for. Dropped, it is closed.
 pub(crate) async fn begin(address: SocketAddr, body: &str) -> anyhow::Result<Connection> {
     let mut connection = Connection::open(address).await?;
