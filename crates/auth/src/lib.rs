@@ -1,5 +1,6 @@
 //! Who may call.
 
+pub mod jwt;
 pub mod keys;
 mod principal;
 pub mod sigv4;

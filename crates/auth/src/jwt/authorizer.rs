@@ -1,0 +1,150 @@
+//! Judging tokens, with the issuer's keys at hand.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use agentcore_protocol::Timestamp;
+use tokio::sync::Mutex;
+
+use super::claims::Claims;
+use super::configuration::{InvalidJwtConfiguration, JwtConfiguration};
+use super::error::JwtError;
+use super::fetch::{FetchError, Fetcher};
+use super::provider::Provider;
+use super::token::Token;
+use crate::principal::{Identity, Principal, Rights};
+
+/// After this time keys are fetched again: for so long a key that the issuer withdrew is accepted.
+const FRESH_FOR: Duration = Duration::from_secs(600);
+/// The issuer is asked no more often than this, whatever tokens come in.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+/// While the issuer cannot be reached, its old keys hold; not for ever.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Judges the tokens of one issuer by one configuration.
+#[derive(Debug)]
+pub struct JwtAuthorizer {
+    configuration: JwtConfiguration,
+    fetcher: Fetcher,
+    known: RwLock<Option<Known>>,
+    /// Held while the issuer is asked; when that was last.
+    asking: Mutex<Option<Timestamp>>,
+}
+
+/// What the issuer said, and when.
+#[derive(Debug, Clone)]
+struct Known {
+    provider: Arc<Provider>,
+    since: Timestamp,
+}
+
+impl JwtAuthorizer {
+    /// An authorizer; the issuer is asked when the first token comes.
+    ///
+    /// # Errors
+    /// The configuration is unusable.
+    pub fn new(configuration: JwtConfiguration, fetcher: Fetcher) -> Result<Self, InvalidJwtConfiguration> {
+        configuration.validate()?;
+        Ok(Self { configuration, fetcher, known: RwLock::default(), asking: Mutex::default() })
+    }
+
+    /// What it was made with.
+    pub fn configuration(&self) -> &JwtConfiguration {
+        &self.configuration
+    }
+
+    /// The issuer's name, once it is known.
+    pub fn issuer(&self) -> Option<String> {
+        self.known().map(|known| known.provider.issuer.clone())
+    }
+
+    /// Who bears the token: whoever it was issued to, with the right to invoke `agent`.
+    ///
+    /// # Errors
+    /// The token is not accepted, or the issuer cannot be asked for its keys.
+    pub async fn verify(&self, token: &str, agent: &str, now: Timestamp) -> Result<Principal, JwtError> {
+        let token = Token::read(token)?;
+        let known = self.fresh(now).await?;
+        let (provider, judged) = match known.provider.key(&token) {
+            // The issuer may have a new key.
+            Err(JwtError::UnknownKey) => (self.newer_than(&known, now).await?.provider, None),
+            Ok(key) => {
+                let right = key.verifies(token.algorithm, token.message.as_bytes(), &token.signature);
+                (known.provider.clone(), Some(right))
+            }
+            Err(error) => return Err(error),
+        };
+        let right = match judged {
+            Some(right) => right,
+            None => {
+                provider.key(&token)?.verifies(token.algorithm, token.message.as_bytes(), &token.signature)
+            }
+        };
+        if !right {
+            return Err(JwtError::Signature);
+        }
+        let claims = Claims(token.claims()?);
+        claims.check(&self.configuration, &provider.issuer, now)?;
+        let identity =
+            Identity::Token { issuer: provider.issuer.clone(), subject: claims.subject()?.to_owned() };
+        Ok(Principal::new(identity, Rights::invoke([agent])))
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the issuer said, not too long ago if it can be helped.
+    async fn fresh(&self, now: Timestamp) -> Result<Known, JwtError> {
+        let Some(known) = self.known() else {
+            let mut asking = self.asking.lock().await;
+            return match self.known() {
+                Some(known) => Ok(known),
+                None => self.ask(&mut asking, now).await.map_err(JwtError::Issuer),
+            };
+        };
+        let age = now.since(known.since);
+        if age <= FRESH_FOR {
+            return Ok(known);
+        }
+        if age > KEPT_FOR {
+            let mut asking = self.asking.lock().await;
+            return self.ask(&mut asking, now).await.map_err(JwtError::Issuer);
+        }
+        // One request waits for the answer; the others go on with the keys there are.
+        let Ok(mut asking) = self.asking.try_lock() else { return Ok(known) };
+        match self.ask(&mut asking, now).await {
+            Ok(known) => Ok(known),
+            Err(FetchError::TriedBefore) => Ok(known),
+            Err(error) => {
+                tracing::warn!(error = %error, "an issuer's keys are not up to date");
+                Ok(known)
+            }
+        }
+    }
+
+    /// What the issuer says now, unless somebody asked it since `known`, or it was asked just before.
+    async fn newer_than(&self, known: &Known, now: Timestamp) -> Result<Known, JwtError> {
+        let mut asking = self.asking.lock().await;
+        if let Some(newer) = self.known().filter(|newer| !Arc::ptr_eq(&newer.provider, &known.provider)) {
+            return Ok(newer);
+        }
+        self.ask(&mut asking, now).await.map_err(|error| {
+            if !matches!(error, FetchError::TriedBefore) {
+                tracing::warn!(error = %error, "an issuer's keys are not up to date");
+            }
+            JwtError::UnknownKey
+        })
+    }
+
+    async fn ask(&self, asked: &mut Option<Timestamp>, now: Timestamp) -> Result<Known, FetchError> {
+        if asked.is_some_and(|asked| now.since(asked) < ASK_EVERY) {
+            return Err(FetchError::TriedBefore);
+        }
+        *asked = Some(now);
+        let provider = Arc::new(Provider::fetch(&self.fetcher, &self.configuration.discovery_url).await?);
+        let known = Known { provider, since: now };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+        Ok(known)
+    }
+}
