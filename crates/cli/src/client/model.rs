@@ -1,7 +1,7 @@
 //! What a host answers. Fields that a younger host adds are ignored, and ones that an older host
 //! does not know are empty.
 
-use agentcore_protocol::Timestamp;
+use agentcore_protocol::{SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A session, in one of its incarnations.
@@ -53,6 +53,20 @@ pub(crate) struct SessionDetail {
     pub(crate) timeline: Vec<Event>,
     #[serde(default)]
     pub(crate) earlier: Vec<Session>,
+}
+
+/// The agents of a host.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Agents {
+    pub(crate) agents: Vec<Agent>,
+}
+
+/// An agent of a host.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    /// The session of those who name none.
+    pub(crate) default_session: Option<SessionId>,
 }
 
 /// Something that happened to a session.

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use uuid::Uuid;
 
 use super::{answer, payload};
+use crate::client::model::Agents;
 use crate::client::{Endpoint, HostClient};
 use crate::config::project::Project;
 use crate::context::Context;
@@ -59,7 +60,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let body = payload::read(&args.payload)?;
     let mut headers = caller_headers(args)?;
-    let mut call = if args.dev { dev_call(args) } else { hosted_call(args, context)? };
+    let mut call = if args.dev { dev_call(args) } else { hosted_call(args, context).await? };
     if let Some(session) = &call.session {
         headers.insert(headers::SESSION_ID, HeaderValue::from_str(session.as_str())?);
     }
@@ -84,14 +85,13 @@ struct Call {
     /// The project that remembers the session.
     project: Option<Project>,
     agent: Option<String>,
-    /// The session. Without one the host takes the agent's default session, which is the one that
-    /// `curl` talks to as well, and says which that is.
+    /// The session. Without one, whoever answers says which it took.
     session: Option<SessionId>,
     /// The session was remembered from an earlier call.
     continues: bool,
 }
 
-fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
+async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     let client = context.host();
     let Some(project) = context.project_if_any()? else {
         let (agent, session) = (args.agent.clone(), args.session_id.clone().or_else(|| fresh(args)));
@@ -100,11 +100,22 @@ fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     let (agent, entry) = project.agent(args.agent.as_deref())?;
     let remembered = entry.session_id().and_then(|id| id.parse::<SessionId>().ok());
     let session = args.session_id.clone().or_else(|| fresh(args)).or_else(|| remembered.clone());
+    let session = match session {
+        None => default_session(&client, &agent).await,
+        named => named,
+    };
     let continues = session.is_some() && session == remembered;
     let mut call = Call { client, project: Some(project), agent: Some(agent), session, continues };
     // Before the call, so that one that is cut short can be asked about.
     call.remember();
     Ok(call)
+}
+
+/// The agent's default session, which is the one that `curl` talks to as well. `None`: there is no
+/// host, or one that does not tell; what is wrong, the call itself will say.
+async fn default_session(client: &HostClient, agent: &str) -> Option<SessionId> {
+    let Agents { agents } = client.get("/agents", &[]).await.ok()?;
+    agents.into_iter().find(|listed| listed.name == agent)?.default_session
 }
 
 fn dev_call(args: &Args) -> Call {

@@ -47,6 +47,25 @@ async fn the_answer_alone_is_on_standard_output_and_the_session_is_remembered() 
 }
 
 #[tokio::test]
+async fn the_session_is_remembered_while_the_first_call_is_under_way() {
+    let project = Project::with_test_agent(&[]).await;
+    let host = project.launch(&[]).await;
+    let (cut_short, session) = tokio::join!(project.run(&["invoke", r#"{"hang": true}"#, "-l"]), async {
+        let remembered = || async {
+            let status = project.json(&["status", "-v"]).await;
+            let session = status["agent"]["session_id"].as_str()?.to_owned();
+            let shown = project.run(&["sessions", "show", &session]).await;
+            (shown.success() && shown.stdout.contains("active")).then_some(session)
+        };
+        let session = eventually("the session is remembered and runs", remembered).await;
+        project.expect(&["stop-session", "-s", &session]).await;
+        session
+    });
+    assert!(!cut_short.success() && cut_short.stderr.contains(&session), "{cut_short:?}");
+    host.interrupt().await;
+}
+
+#[tokio::test]
 async fn a_stopped_session_tells_why_and_begins_anew() {
     let project = Project::with_test_agent(&[]).await;
     let host = project.launch(&[]).await;
@@ -72,7 +91,7 @@ async fn a_busy_session_outlives_its_idle_timeout_and_an_idle_one_does_not() {
     let project = Project::with_test_agent(&["--idle-timeout", "1"]).await;
     let host = project.launch(&[]).await;
     let (busy, idle) = (session_id("busy"), session_id("idle"));
-    project.invoke(&busy, r#"{"work": 4}"#).await;
+    project.invoke(&busy, &project.work()).await;
     project.invoke(&idle, "{}").await;
 
     let ended = project.ended(&idle).await;
@@ -81,19 +100,20 @@ async fn a_busy_session_outlives_its_idle_timeout_and_an_idle_one_does_not() {
     let list = project.expect(&["sessions", "list", "--state", "all"]).await;
     assert!(list.contains("IdleTimeout") && list.contains("active"), "{list}");
 
-    let ended = project.ended(&busy).await;
-    assert_eq!(ended["reason"]["kind"], "IdleTimeout");
-    let lived = ended["ended_at"].as_u64().unwrap() - ended["started_at"].as_u64().unwrap();
-    assert!(lived >= 5_000, "four seconds of work and one of idleness, not {lived} ms");
+    project.work_is_done();
+    let last = project.ended(&busy).await;
+    assert_eq!(last["reason"]["kind"], "IdleTimeout");
+    assert!(last["started_at"].as_u64() < ended["started_at"].as_u64(), "the busy one was first: {last}");
+    assert!(last["ended_at"].as_u64() > ended["ended_at"].as_u64(), "and outlived the idle one: {last}");
     host.interrupt().await;
 }
 
 #[tokio::test]
 async fn the_maximum_life_ends_a_session_at_work() {
     let project = Project::with_test_agent(&[]).await;
-    let host = project.launch(&["--max-lifetime", "2"]).await;
+    let host = project.launch(&["--max-lifetime", "5"]).await;
     let session = session_id("old");
-    project.invoke(&session, r#"{"work": 60}"#).await;
+    project.invoke(&session, &project.work()).await;
     assert_eq!(project.ended(&session).await["reason"]["kind"], "MaxLifetime");
     host.interrupt().await;
 }
@@ -137,7 +157,7 @@ async fn a_second_host_of_a_project_is_refused() {
 async fn destroying_an_agent_stops_its_sessions() {
     let project = Project::with_test_agent(&[]).await;
     let host = project.launch(&[]).await;
-    project.invoke(&session_id("doomed"), r#"{"work": 60}"#).await;
+    project.invoke(&session_id("doomed"), &project.work()).await;
     let plan = project.expect(&["destroy", "--dry-run"]).await;
     assert!(plan.contains("session doomed-"), "{plan}");
     project.expect(&["destroy", "--force"]).await;

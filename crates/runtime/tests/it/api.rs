@@ -9,11 +9,17 @@ async fn agents_are_listed_and_forgotten_with_their_sessions() {
     let host = TestHost::start().await;
     let session = session_id("orphan");
     host.invoke(&session, "{}").await;
-    let listed = host.get("/_agentcore/v1/agents").await.json();
+    let mut listed = host.get("/_agentcore/v1/agents").await.json();
+    let default_session = listed["agents"][0]["default_session"].take();
+    let nameless = host.request(Method::POST, "/invocations").await;
+    assert_eq!(
+        nameless.headers["x-amzn-bedrock-agentcore-runtime-session-id"],
+        default_session.as_str().unwrap()
+    );
     assert_eq!(
         listed["agents"][0],
         serde_json::json!({
-            "name": "tester", "default": true, "program": "/bin/tester", "args": [],
+            "name": "tester", "default": true, "default_session": null, "program": "/bin/tester", "args": [],
             "lifecycle": {"idle_timeout": 60, "max_lifetime": 3600}, "running_sessions": 1,
         })
     );

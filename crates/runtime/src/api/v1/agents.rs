@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agentcore_protocol::SessionId;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -20,6 +21,8 @@ pub(super) struct AgentList {
 struct AgentView {
     name: String,
     default: bool,
+    /// The session of those who name none.
+    default_session: SessionId,
     program: PathBuf,
     args: Vec<String>,
     lifecycle: LifecycleView,
@@ -40,6 +43,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<AgentList> {
         AgentView {
             name: definition.name.clone(),
             default: default.as_ref().is_some_and(|default| default.name == agent.name),
+            default_session: agent.default_session.clone(),
             program: definition.program.clone(),
             args: definition.args.clone(),
             lifecycle: LifecycleView {
