@@ -41,7 +41,12 @@ enum Command {
     Python(python::PythonArguments),
     /// Serves an agent that answers with its payload.
     #[command(hide = true)]
-    ServeAgent { port: u16 },
+    ServeAgent {
+        port: u16,
+        /// Takes and gives JSON of any shape.
+        #[arg(long)]
+        untyped: bool,
+    },
     /// Serves an agent whose handlers sleep or compute until their caller leaves.
     #[command(hide = true)]
     ServeBusyAgent { port: u16 },
@@ -109,7 +114,7 @@ struct SdkArguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Sdk(arguments) => sdk::run(arguments),
-        Command::ServeAgent { port } => server::agent::serve(port),
+        Command::ServeAgent { port, untyped } => server::agent::serve(port, untyped),
         Command::ServeBusyAgent { port } => server::busy_agent::serve(port),
         Command::ServeHyper { port, json } => {
             server::bare::serve(SocketAddr::from(([127, 0, 0, 1], port)), json)

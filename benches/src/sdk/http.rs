@@ -54,8 +54,9 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
     let mut section = Section::titled("Requests");
     section.paragraph(
         "`/invocations` takes 1 KiB of JSON, a prompt of some 900 bytes and a little about it, and answers with \
-         the prompt. The agents parse the one and write the other (in Rust as `serde_json::Value`), bare hyper \
-         reads it and sends an answer that it has ready; hyper and serde_json does the agents' work without an SDK. \
+         the prompt. The agents parse the one and write the other: the Rust agent with types of its own, as Rust \
+         authors do, the untyped one and the Python one as JSON of any shape. Bare hyper reads the payload and sends \
+         an answer that it has ready; hyper and serde_json does the untyped agent's work without an SDK. \
          CPU is the server's processor time per request, all threads, user and kernel. Figures are medians of the \
          rounds with (lowest..highest); a ratio is the Rust agent's figure over the other server's, its span that \
          of the rounds.",

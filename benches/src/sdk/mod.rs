@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: SdkArguments) -> anyhow::Result<()> {
         say("This is a debug build: its figures mean nothing. Use `--profile dist`.\n")?;
     }
     let python = arguments.python.filter(has_official_sdk);
-    let mut kinds = vec![Kind::Agent, Kind::Hyper, Kind::HyperJson];
+    let mut kinds = vec![Kind::Agent, Kind::Hyper, Kind::UntypedAgent, Kind::HyperJson];
     match &python {
         Some(python) => kinds.push(Kind::Python(python.clone())),
         None => say(

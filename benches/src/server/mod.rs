@@ -37,9 +37,11 @@ impl Path {
 pub(crate) enum Kind {
     /// A minimal agent in Rust.
     Agent,
+    /// The same, whose handler takes and gives JSON of any shape.
+    UntypedAgent,
     /// hyper alone.
     Hyper,
-    /// hyper, and the same parsing and writing of JSON as in the agent.
+    /// hyper, and the same parsing and writing of JSON as in the untyped agent.
     HyperJson,
     /// The official SDK, with this Python.
     Python(PathBuf),
@@ -49,6 +51,7 @@ impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Agent => "Rust agent",
+            Self::UntypedAgent => "Rust agent, untyped",
             Self::Hyper => "bare hyper",
             Self::HyperJson => "hyper and serde_json",
             Self::Python(_) => "official Python SDK",
@@ -57,7 +60,7 @@ impl Kind {
 
     /// Whether there is something to see on this path that another server does not show.
     pub(crate) fn differs_on(&self, path: Path) -> bool {
-        *self != Self::HyperJson || path == Path::Invocations
+        !matches!(self, Self::HyperJson | Self::UntypedAgent) || path == Path::Invocations
     }
 
     pub(crate) async fn start(&self, cpu: Option<usize>) -> anyhow::Result<Server> {
@@ -65,6 +68,7 @@ impl Kind {
         let port_text = port.to_string();
         let program = match self {
             Self::Agent => Program::this(["serve-agent", &port_text])?,
+            Self::UntypedAgent => Program::this(["serve-agent", &port_text, "--untyped"])?,
             Self::Hyper => Program::this(["serve-hyper", &port_text])?,
             Self::HyperJson => Program::this(["serve-hyper", &port_text, "--json"])?,
             Self::Python(python) => {
