@@ -43,7 +43,7 @@ async fn sessions_at_work_outlive_a_killed_host_with_their_memory() {
     let project = Project::with_test_agent(&[]).await;
     let host = project.launch(&[]).await;
     let sessions = sessions("s");
-    let before = invoke_all(&project, &sessions, r#"{"work": 60}"#).await;
+    let before = invoke_all(&project, &sessions, &project.work()).await;
     assert!(before.iter().all(Option::is_some), "{before:?}");
 
     host.kill().await;
@@ -70,14 +70,15 @@ async fn a_host_killed_while_sessions_start_leaves_none_orphaned_and_none_twice(
     for round in 0..3 {
         let sessions = sessions(&format!("round{round}-"));
         let already = project.processes().len();
-        let (answers, ()) = tokio::join!(invoke_all(&project, &sessions, "{}"), async {
+        // They hang, so that no session is done with before the host is killed.
+        let (answers, ()) = tokio::join!(invoke_all(&project, &sessions, r#"{"hang": true}"#), async {
             // An init and its agent are two processes: after some, or in between, or at the first.
             let some = already + 3 * round;
             eventually("some sessions start", || async { (project.processes().len() > some).then_some(()) })
                 .await;
             host.kill().await;
         });
-        assert!(answers.contains(&None), "the host was killed while sessions started");
+        assert!(answers.iter().all(Option::is_none), "the host was killed while sessions started");
         host = project.launch(&[]).await;
         expect_one_agent_per_session(&project).await;
         let answers = invoke_all(&project, &sessions, "{}").await;
@@ -93,7 +94,7 @@ async fn a_session_that_ended_without_a_host_is_explained_by_the_next() {
     let project = Project::with_test_agent(&[]).await;
     let host = project.launch(&[]).await;
     let session = session_id("struck");
-    project.invoke(&session, r#"{"work": 60}"#).await;
+    project.invoke(&session, &project.work()).await;
     host.kill().await;
     for process in project.processes().iter().filter(|process| process.is_test_agent()) {
         process.kill();
@@ -110,7 +111,7 @@ async fn sessions_of_a_server_outlive_its_sigterm_and_those_of_a_launch_do_not()
     let project = Project::with_test_agent(&[]).await;
     let session = session_id("kept");
     let host = project.serve(&[]).await;
-    let before = project.invoke(&session, r#"{"work": 60}"#).await;
+    let before = project.invoke(&session, &project.work()).await;
     host.end(Signal::SIGTERM).await;
     assert!(project.processes().iter().any(|process| process.is_test_agent()), "left running");
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,8 +31,8 @@ fn become_agent(role: &str) -> String {
     format!("#!/bin/sh\n{ROLE}={role} exec {} --exact {TEST_NAME} --nocapture\n", binary.display())
 }
 
-/// Counts its invocations, and does what the payload says: `work` in the background for so many
-/// seconds, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
+/// Counts its invocations, and does what the payload says: `work` in the background until there
+/// is such a file, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
 /// `eat` so many bytes of memory, `hang`.
 #[test]
 fn serves_when_it_is_run_as_an_agent() {
@@ -82,9 +83,13 @@ fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {
     if let Some(message) = payload["fail"].as_str() {
         return Err(message.to_owned());
     }
-    if let Some(seconds) = payload["work"].as_f64() {
-        let time = Duration::from_secs_f64(seconds);
-        drop(tasks.task("work").spawn(move |_| tokio::time::sleep(time)));
+    if let Some(file) = payload["work"].as_str().map(PathBuf::from) {
+        let work = async move {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        drop(tasks.task("work").spawn(move |_| work));
     }
     Ok(json!({ "count": count, "pid": std::process::id(), "payload": payload }))
 }

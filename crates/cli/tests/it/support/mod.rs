@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -80,6 +80,21 @@ impl Project {
     /// Writes a file.
     pub(crate) fn file(&self, name: &str, content: &str) {
         std::fs::write(self.path().join(name), content).unwrap();
+    }
+
+    /// What has the test agent work until [`Project::work_is_done`].
+    pub(crate) fn work(&self) -> String {
+        json!({ "work": self.done() }).to_string()
+    }
+
+    /// The file for which work waits.
+    pub(crate) fn done(&self) -> PathBuf {
+        self.path().join("done")
+    }
+
+    /// Lets the work of the project's agents end.
+    pub(crate) fn work_is_done(&self) {
+        self.file("done", "");
     }
 
     /// Writes a program.
