@@ -17,6 +17,17 @@ def test_an_agent_without_need_of_starlette_and_asyncio_does_not_load_them():
         assert agent.invoke(1).json() == {"starlette": False, "asyncio": False}
 
 
+def test_a_slash_too_many_is_redirected_without_starlette_too():
+    with served("rust", "agents.bare", "make") as agent:
+        for path, meant in [("/ping/?x=1", "/ping?x=1"), ("/invocations//", "/invocations")]:
+            answer = agent.client.get(path)
+            assert (answer.status_code, answer.content) == (307, b"")
+            assert answer.headers["location"] == agent.url + meant
+        for path in ["/ws/", "/nowhere/", "/", "//ping"]:
+            assert agent.client.get(path).status_code == 404
+        assert agent.client.post("/invocations/", content=b"1", follow_redirects=True).json()["starlette"] is False
+
+
 @pytest.mark.parametrize("way", ["rust", "uvicorn", "testclient"])
 @pytest.mark.parametrize("function", ["entrypoint_is_generator", "entrypoint_is_async_generator"])
 def test_the_entrypoint_itself_may_be_a_generator(way, function):
@@ -71,9 +82,8 @@ def test_a_ping_handler_that_hangs_gets_its_last_answer_repeated():
     with served("rust", "agents.variants", "with_ping") as agent:
         assert agent.client.get("/ping").json()["status"] == "HealthyBusy"
         agent.invoke("hang")
-        begun = time.monotonic()
+        # Within the client's patience, that is; the handler has none.
         assert agent.client.get("/ping").json()["status"] == "HealthyBusy"
-        assert time.monotonic() - begun < 2.5
 
 
 def test_a_coroutine_for_a_ping_handler_is_passed_over():
@@ -84,24 +94,23 @@ def test_a_coroutine_for_a_ping_handler_is_passed_over():
 def test_ping_is_answered_while_python_computes_without_letting_go():
     with served("rust", "agents.variants", "stuck") as agent:
         agent.invoke("task")
-        agent.invoke("compute")
+        with pytest.raises(httpx.ReadTimeout):
+            agent.invoke("compute", timeout=2)
         for _ in range(100):
-            begun = time.monotonic()
             assert agent.client.get("/ping").json()["status"] == "HealthyBusy"
-            assert time.monotonic() - begun < 0.5
 
 
 def test_ping_is_answered_while_a_handler_blocks_the_event_loop():
     with served("rust", "agents.variants", "stuck_loop") as agent:
         with pytest.raises(httpx.ReadTimeout):
             agent.invoke({}, timeout=0.5)
-        assert agent.client.get("/ping").json()["status"] == "HealthyBusy"
+        eventually(lambda: agent.client.get("/ping").json()["status"] == "HealthyBusy")
 
 
 def test_handlers_that_hang_do_not_keep_others_from_being_called():
     with served("rust", "agents.variants", "stuck") as agent, concurrent.futures.ThreadPoolExecutor(20) as pool:
         hanging = [pool.submit(httpx.post, f"{agent.url}/invocations", json="hang", timeout=3) for _ in range(20)]
-        eventually(lambda: agent.invoke("more", timeout=5).json() == "done")
+        eventually(lambda: agent.invoke("more").json() == "done")
         assert all(isinstance(call.exception(), httpx.ReadTimeout) for call in hanging)
 
 
@@ -151,13 +160,10 @@ def test_a_slow_client_holds_its_generator_back(rust_agent):
 
 def test_items_reach_the_client_as_they_are_made():
     with served("rust", "agents.behaviour", "make_async") as agent:
-        payload = {"do": "async_generator", "count": 3, "pause": 0.3}
+        # The second item comes long after this client would have given up.
+        payload = {"do": "async_generator", "count": 2, "pause": 600}
         with agent.client.stream("POST", "/invocations", content=json.dumps(payload)) as answer:
-            lines = answer.iter_lines()
-            assert next(lines) == 'data: {"n": 0, "é": null}'
-            first = time.monotonic()
-            assert len([line for line in lines if line]) == 2
-            assert time.monotonic() - first > 0.5  # it did not wait for the others
+            assert next(answer.iter_lines()) == 'data: {"n": 0, "é": null}'
 
 
 def test_a_tasks_result_error_and_cancellation_are_on_record():
@@ -166,18 +172,22 @@ def test_a_tasks_result_error_and_cancellation_are_on_record():
 
         def started(payload):
             agent.invoke({"do": "background", **payload})
-            assert ping() == "HealthyBusy"
+            eventually(lambda: ping() == "HealthyBusy")
             return agent.invoke({"do": "info"}).json()["running_jobs"][0]["task_id"]
+
+        def released(task):
+            agent.invoke({"do": "release"})
+            return task
 
         def record(task):
             eventually(lambda: ping() == "Healthy")
             record = agent.invoke({"do": "record", "id": task}).json()
             return record["status"], record.get("result"), record.get("error")
 
-        assert record(started({"seconds": 0.2})) == ("completed", {"found": 1}, None)
+        assert record(released(started({}))) == ("completed", {"found": 1}, None)
         error = {"type": "LookupError", "message": "lost"}
-        assert record(started({"seconds": 0.2, "fail": True})) == ("failed", None, error)
-        task = started({"seconds": 60})
+        assert record(released(started({"fail": True}))) == ("failed", None, error)
+        task = started({})
         assert agent.invoke({"do": "cancel", "id": task}).json() is True
         assert record(task) == ("cancelled", None, None)
 

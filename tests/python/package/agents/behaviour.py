@@ -139,9 +139,12 @@ def make(kind: str) -> BedrockAgentCoreApp:
 
     else:
 
+        released = asyncio.Event()
+
         @app.async_task
-        async def background(seconds, fail=False):
-            await asyncio.sleep(seconds)
+        async def background(fail=False):
+            await released.wait()
+            released.clear()
             if fail:
                 raise LookupError("lost")
             return {"found": 1}
@@ -149,8 +152,10 @@ def make(kind: str) -> BedrockAgentCoreApp:
         @app.entrypoint
         async def handler(payload, context):
             if isinstance(payload, dict) and payload.get("do") == "background":
-                asyncio.create_task(background(payload["seconds"], payload.get("fail", False)))
+                asyncio.create_task(background(payload.get("fail", False)))
                 return "started"
+            if isinstance(payload, dict) and payload.get("do") == "release":
+                return released.set()
             await asyncio.sleep(0)
             return act(payload, context)
 

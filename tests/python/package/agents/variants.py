@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import ctypes
 import os
 import sys
 import threading
@@ -100,7 +101,7 @@ def with_ping():
         if order == "busy":
             return PingStatus.HEALTHY_BUSY
         if order == "hang":
-            time.sleep(3)
+            time.sleep(600)
         if order == "raise":
             raise RuntimeError("on purpose")
         return {"text": "HealthyBusy", "bool": True, "dict": {}, "wrong": "Sleepy"}.get(order, "Healthy")
@@ -123,14 +124,13 @@ def coroutine_ping():
 
 
 def stuck():
-    """A thread that holds the interpreter lock, and handlers that never return."""
+    """A thread that holds the interpreter lock for good, and handlers that never return."""
     app = BedrockAgentCoreApp()
 
     @app.entrypoint
     def handler(payload):
         if payload == "compute":
-            threading.Thread(target=compute, daemon=True).start()
-            return "computing"
+            ctypes.PyDLL(None).sleep(600)  # one long call that does not let go of the lock
         if payload == "task":
             return app.add_async_task("stuck")
         if payload == "hang":
@@ -138,11 +138,6 @@ def stuck():
         return "done"
 
     return app
-
-
-def compute():
-    while True:
-        pow(3, 5_000_000)  # one long operation that does not let go of the lock
 
 
 def stuck_loop():
