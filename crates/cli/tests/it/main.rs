@@ -8,6 +8,7 @@
 
 mod launching;
 mod misbehaving;
+mod packages;
 mod recovery;
 mod seed;
 mod support;

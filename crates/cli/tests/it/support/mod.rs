@@ -28,13 +28,19 @@ pub(crate) fn agentcore() -> &'static str {
 
 /// The interpreter with AWS's own SDK. `None` skips a test, but never in CI.
 pub(crate) fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("AGENTCORE_TEST_PYTHON").filter(|path| !path.is_empty());
+    interpreter("AGENTCORE_TEST_PYTHON", "bedrock-agentcore")
+}
+
+/// The interpreter with this project's package. `None` skips a test, but never in CI.
+pub(crate) fn package_python() -> Option<PathBuf> {
+    interpreter("AGENTCORE_TEST_PACKAGE_PYTHON", "bedrock-agentcore-rs")
+}
+
+fn interpreter(variable: &str, package: &str) -> Option<PathBuf> {
+    let python = std::env::var_os(variable).filter(|path| !path.is_empty());
     if python.is_none() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "AGENTCORE_TEST_PYTHON is not set, and must be in CI"
-        );
-        println!("skipped: AGENTCORE_TEST_PYTHON names no interpreter with the package bedrock-agentcore");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{variable} is not set, and must be in CI");
+        println!("skipped: {variable} names no interpreter with the package {package}");
     }
     python.map(PathBuf::from)
 }
