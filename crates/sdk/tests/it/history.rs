@@ -176,8 +176,15 @@ impl Pair {
     }
 }
 
+/// Fewer cases than usual, for each has many steps, unless PROPTEST_CASES asks for a number.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if asked { usual.cases } else { 96 }, ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
     #[test]
     fn the_registry_does_what_the_model_does(steps in steps()) {
         let journal = tempfile::tempdir().unwrap();

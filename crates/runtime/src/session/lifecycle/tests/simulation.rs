@@ -353,11 +353,17 @@ impl Session {
     }
 }
 
+/// Two thousand sessions, or more if PROPTEST_CASES asks for it.
+fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.max(SESSIONS), failure_persistence: None, ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: SESSIONS, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn two_thousand_sessions_keep_the_rules(history in history()) {
+    fn sessions_with_random_histories_keep_the_rules(history in history()) {
         Session::run(history);
     }
 }
