@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what goes wrong in a test shall fail it")]
 
 mod botocore;
+mod gate;
 mod issuer;
 mod jwt;
 mod oracle;
+mod speed;
 mod support;
 mod vectors;

@@ -17,9 +17,18 @@ const REGION: &str = "eu-west-1";
 /// For how many seconds presigned requests of these tests are good.
 const EXPIRES: u64 = 600;
 
+fn signed(request: Request<Vec<u8>>, presigned: bool) -> Request<Vec<u8>> {
+    signed_by("AKEXAMPLE", SECRET, request, presigned)
+}
+
 /// Signs a request the way AWS's SDK for Rust does.
-pub(crate) fn signed(mut request: Request<Vec<u8>>, presigned: bool) -> Request<Vec<u8>> {
-    let identity = Credentials::new("AKEXAMPLE", SECRET, None, None, "test").into();
+pub(crate) fn signed_by(
+    id: &str,
+    secret: &str,
+    mut request: Request<Vec<u8>>,
+    presigned: bool,
+) -> Request<Vec<u8>> {
+    let identity = Credentials::new(id, secret, None, None, "test").into();
     let mut settings = SigningSettings::default();
     if presigned {
         settings.signature_location = SignatureLocation::QueryParams;
@@ -55,7 +64,7 @@ pub(crate) fn signed(mut request: Request<Vec<u8>>, presigned: bool) -> Request<
 }
 
 /// Any request that a client could send.
-pub(crate) fn requests() -> impl Strategy<Value = Request<Vec<u8>>> {
+fn requests() -> impl Strategy<Value = Request<Vec<u8>>> {
     let method = prop::sample::select(vec![Method::GET, Method::POST, Method::PUT, Method::DELETE]);
     let segments = prop::collection::vec(prop::collection::vec(any::<u8>(), 1..12), 1..5);
     // The signer knows UTF-8 only in a query.
