@@ -47,10 +47,10 @@ test-aws: $(VENV_READY) ## AWS's own boto3 against a host, every answer checked 
 	cargo build --quiet -p agentcore
 	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore $(abspath $(VENV))/bin/python -m pytest
 
-test-long: $(VENV_READY) ## The tests that take minutes: rounds of killed hosts, and many more random histories
+test-long: $(VENV_READY) package ## The tests that take minutes: rounds of killed hosts, and many more random histories
 	PROPTEST_CASES=200000 cargo test --quiet -p agentcore-runtime --lib random_histories
 	PROPTEST_CASES=20000 cargo test --quiet -p bedrock-agentcore --test it registry_does
-	AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python cargo test --workspace --quiet -- --ignored
+	$(TEST_PYTHONS) cargo test --workspace --quiet -- --ignored
 
 bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
 	cargo build --profile dist -p agentcore-bench -p agentcore
