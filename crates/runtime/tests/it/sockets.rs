@@ -21,6 +21,15 @@ async fn serve() -> Serving {
     .serve()
 }
 
+/// Waits until the one agent has an invocation.
+async fn expect_invocation(host: &Serving) {
+    eventually("the agent has it", async || {
+        let agents = host.kind.agents();
+        agents.first().is_some_and(|agent| *host.behaviour.mind(agent).invocations.lock().unwrap() > 0)
+    })
+    .await;
+}
+
 async fn open(
     host: &Serving,
     session: &str,
@@ -113,8 +122,7 @@ async fn a_caller_whose_connection_breaks_does_not_end_a_plain_invocation() {
         payload.len()
     );
     caller.write_all(head.as_bytes()).await.unwrap();
-    eventually("the agent has it", async || !host.kind.agents().is_empty()).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    expect_invocation(&host).await;
     drop(caller);
     let mind = host.behaviour.mind(&host.kind.agents()[0]);
     eventually("it runs to its end", async || *mind.finished.lock().unwrap() == 1).await;
@@ -131,8 +139,7 @@ async fn a_shutdown_waits_for_what_is_in_flight_and_takes_nothing_more() {
         payload.len()
     );
     caller.write_all(head.as_bytes()).await.unwrap();
-    eventually("the agent has it", async || !host.kind.agents().is_empty()).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    expect_invocation(&host).await;
     let kind = host.kind.clone();
     let mut answer = Vec::new();
     let ((), read) = tokio::join!(host.end(), caller.read_to_end(&mut answer));

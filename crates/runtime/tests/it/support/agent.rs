@@ -39,7 +39,8 @@ pub(crate) struct Behaviour {
 /// What one agent keeps in memory.
 #[derive(Default)]
 pub(crate) struct Mind {
-    invocations: Mutex<u64>,
+    /// Invocations that have reached it.
+    pub(crate) invocations: Mutex<u64>,
     busy: Mutex<bool>,
     /// Streams that were dropped before their end.
     pub(crate) dropped_streams: Mutex<u64>,
