@@ -1,5 +1,6 @@
 //! What goes through the ASGI application although Rust is the server: WebSockets, an author's own
-//! routes, and, when there is middleware, invocations too.
+//! routes, and, when there is middleware, invocations too. Without any of these there need be no
+//! such application; what it would do about a slash too many is done here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +10,7 @@ use axum::extract::{FromRequestParts, WebSocketUpgrade};
 use axum::response::IntoResponse;
 use bedrock_agentcore::embed::{BoxFuture, Front, Peer, RawAnswer};
 use bedrock_agentcore::{Response, StatusCode};
-use http::{Method, Request, Uri};
+use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Limited};
 
 use crate::exchange::{Exchange, Head};
@@ -73,19 +74,38 @@ impl AsgiFront {
 impl Front for AsgiFront {
     fn takes(&self, method: &Method, uri: &Uri) -> bool {
         match self.share.load(Ordering::Acquire) {
-            NOTHING => false,
+            NOTHING => without_slash(uri.path()).is_some(),
             OTHER_PATHS => uri.path() != "/invocations" && (uri.path() != "/ws" || method == Method::GET),
             _ => true,
         }
     }
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<Response> {
+        if self.share.load(Ordering::Acquire) == NOTHING {
+            return Box::pin(std::future::ready(redirect(&request)));
+        }
         let event_loop = Arc::clone(&self.event_loop);
-        let upgrade = request.headers().get(http::header::UPGRADE);
+        let upgrade = request.headers().get(header::UPGRADE);
         if upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
             return Box::pin(Self::answer_websocket(request, event_loop));
         }
         let lanes = (Lane::Workers(Arc::clone(&self.workers)), Lane::Loop(event_loop));
         Box::pin(Self::answer_http(request, lanes))
     }
+}
+
+/// The path that is meant by one with slashes at its end.
+fn without_slash(path: &str) -> Option<&str> {
+    let meant = path.strip_suffix('/')?.trim_end_matches('/');
+    matches!(meant, "/invocations" | "/ping").then_some(meant)
+}
+
+/// Where to go instead, as Starlette says it.
+fn redirect(request: &Request<Body>) -> Response {
+    let (uri, host) = (request.uri(), request.headers().get(header::HOST));
+    let host = host.and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
+    let path = without_slash(uri.path()).unwrap_or_else(|| uri.path());
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("{}{path}{query}", host.unwrap_or_default());
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response()
 }

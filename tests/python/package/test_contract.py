@@ -188,3 +188,11 @@ def test_other_paths_and_methods(agent):
     assert (wrong.status_code, wrong.text) == (405, "Method Not Allowed")
     assert {name.strip() for name in wrong.headers["allow"].split(",")} == {"GET", "HEAD"}
     assert agent.client.head("/ping").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/invocations/", "/ping/", "/invocations//?a=b%20c"])
+def test_a_slash_too_many_is_redirected(agent, path):
+    answer = agent.client.post(path, content=b"1", follow_redirects=False)
+    meant = path.replace("//", "/").replace("/?", "?").removesuffix("/")
+    assert (answer.status_code, answer.content) == (307, b"")
+    assert answer.headers["location"] == str(agent.client.base_url.join(meant))
