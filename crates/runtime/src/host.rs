@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, Front, front};
+use crate::api::{Api, Front, Replays, front};
 use crate::options::{HostOptions, OnShutdown};
 use crate::registry::Registry;
 use crate::session::reason::{StopKind, StopReason};
@@ -152,6 +152,7 @@ impl Host {
             store: store.clone(),
             clock,
             timeouts: options.timeouts,
+            replays: Replays::default(),
             default_agent,
             state: state.path().to_owned(),
             address,

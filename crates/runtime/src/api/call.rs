@@ -20,7 +20,7 @@ use super::proxy::{ExchangeError, agent_headers, answer_headers, invoke, websock
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
-use crate::session::{Admission, Agent, SessionHandle};
+use crate::session::{Admission, Agent, InFlight, SessionHandle};
 use crate::time::HostClock;
 
 // Made at compile time: a name that is looked up as text is parsed each time.
@@ -56,6 +56,11 @@ impl Call {
     /// The session that it was let into.
     pub(super) fn session(&self) -> &SessionHandle {
         self.admission.in_flight.session()
+    }
+
+    /// Counts the request in for as long as what it returns lives, whatever is done meanwhile.
+    pub(super) fn into_in_flight(self) -> InFlight {
+        self.admission.in_flight
     }
 
     /// What the answer is to say.

@@ -31,6 +31,8 @@ use crate::time::HostClock;
 
 use error::ApiError;
 
+pub(crate) use aws::Replays;
+
 pub(crate) use front::Front;
 
 /// What the handlers need.
@@ -40,6 +42,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) clock: HostClock,
     pub(crate) timeouts: Timeouts,
+    pub(crate) replays: Replays,
     pub(crate) default_agent: Option<String>,
     pub(crate) state: PathBuf,
     pub(crate) address: SocketAddr,

@@ -4,7 +4,9 @@
 mod control;
 mod data;
 mod error;
+mod replay;
 mod target;
+mod unread;
 
 use std::sync::Arc;
 
@@ -17,11 +19,16 @@ use uuid::Uuid;
 
 use super::Api;
 
+pub(crate) use replay::Replays;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The paths of both services.
 pub(super) fn router() -> Router<Arc<Api>> {
-    data::router().merge(control::router()).layer(from_fn(name_request))
+    data::router()
+        .merge(control::router())
+        .layer(from_fn(unread::read_before_error))
+        .layer(from_fn(name_request))
 }
 
 /// Every answer carries an id, which SDKs show with an error.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use super::outcome::outcome;
+use super::recorded;
 use crate::api::Api;
 use crate::api::aws::error::{AwsError, too_large};
 use crate::api::aws::target::Target;
@@ -21,8 +24,18 @@ pub(super) async fn invoke(
         return Err(too_large());
     }
     let target = Target::of(&api, &runtime, &parts.headers, &parts.uri)?;
-    let call = target.begin(&api)?;
+    Ok(recorded::invoke(api, target, parts, body).await)
+}
+
+/// Invokes the agent. Whether it is certain that no agent was reached comes with the answer.
+pub(super) async fn run(api: &Api, target: &Target, parts: &Parts, body: Body) -> (Response, bool) {
+    let call = match target.begin(api) {
+        Ok(call) => call,
+        Err(error) => return (error.clone().into_response(), error.ran_nothing),
+    };
     let (stamp, session) = (call.stamp(), call.session().clone());
-    let answer = call.invoke(&api, &parts.headers, body).await;
-    Ok(stamp.on(outcome(answer, &session).await.unwrap_or_else(IntoResponse::into_response)))
+    match outcome(call.invoke(api, &parts.headers, body).await, &session).await {
+        Ok(answer) => (stamp.on(answer), false),
+        Err(error) => (stamp.on(error.clone().into_response()), error.ran_nothing),
+    }
 }

@@ -1,8 +1,10 @@
 //! The data plane: what reaches the sessions of agents.
 
 mod card;
+mod command;
 mod invoke;
 mod outcome;
+mod recorded;
 mod stop;
 mod websocket;
 
@@ -17,6 +19,7 @@ pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/runtimes/{runtime}/invocations", post(invoke::invoke))
         .route("/runtimes/{runtime}/invocations/.well-known/agent-card.json", get(card::show))
+        .route("/runtimes/{runtime}/commands", post(command::invoke))
         .route("/runtimes/{runtime}/stopruntimesession", post(stop::stop))
         .route("/runtimes/{runtime}/ws", get(websocket::open))
 }

@@ -1,0 +1,142 @@
+//! An invocation whose answer is recorded for those who send it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::invoke::run;
+use crate::api::Api;
+use crate::api::aws::error::{AwsError, Exception};
+use crate::api::aws::replay::{Ending, Key, Recording, Turn, Unheard};
+use crate::api::aws::target::Target;
+use crate::api::aws::unread::read_away;
+
+const INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
+/// The longest id that is taken for one; SDKs send UUIDs.
+const LONGEST_ID: usize = 128;
+/// Most bytes of one answer that are kept.
+const MOST_OF_ANSWER: usize = 16 * 1024 * 1024;
+/// How long a stream waits for its first listener: whoever asked may have left, and be about to
+/// ask again.
+const PARKED: Duration = Duration::from_secs(30);
+
+/// Runs the invocation, or joins the one that the same call of an SDK has begun.
+pub(super) async fn invoke(api: Arc<Api>, target: Target, parts: Parts, body: Body) -> Response {
+    let Some(key) = key(&target, &parts.headers) else { return run(&api, &target, &parts, body).await.0 };
+    match api.replays.turn(&key) {
+        Turn::Unrecorded => run(&api, &target, &parts, body).await.0,
+        Turn::First(recording) => {
+            let answer = recording.clone().listen();
+            tokio::spawn(record(api, key, recording, target, parts, body));
+            heard(answer.await)
+        }
+        Turn::Again(recording) => {
+            // A client that cannot send its payload does not come to read the answer.
+            let (answer, ()) = tokio::join!(recording.listen_again(), read_away(body));
+            heard(answer)
+        }
+    }
+}
+
+fn key(target: &Target, headers: &HeaderMap) -> Option<Key> {
+    let invocation = headers.get(INVOCATION_ID)?.to_str().ok()?;
+    let is_one = !invocation.is_empty() && invocation.len() <= LONGEST_ID;
+    is_one.then(|| Key {
+        principal: target.key.principal.clone(),
+        agent: target.key.agent.clone(),
+        session: target.named.then(|| target.key.session.clone()),
+        invocation: invocation.to_owned(),
+    })
+}
+
+fn heard(answer: Result<Response, Unheard>) -> Response {
+    let told = match answer {
+        Ok(answer) => return answer,
+        Err(Unheard::RanNothing) => {
+            AwsError::new(Exception::RetryableConflict, "the earlier attempt reached no agent: try again")
+        }
+        Err(Unheard::TooMuch) => {
+            AwsError::conflict("the answer was too large to be kept, and was given to an earlier attempt")
+        }
+    };
+    told.into_response()
+}
+
+/// Runs the invocation to its end, whoever listens.
+async fn record(
+    api: Arc<Api>,
+    key: Key,
+    recording: Arc<Recording>,
+    target: Target,
+    parts: Parts,
+    body: Body,
+) {
+    let (answer, ran_nothing) = run(&api, &target, &parts, body).await;
+    if ran_nothing {
+        // The next attempt is the first one again.
+        api.replays.forget(&key);
+    }
+    let (head, body) = answer.into_parts();
+    let is_stream = is_stream(&head.headers);
+    recording.begin(head, ran_nothing);
+    let ending = tape(&api, &recording, body, is_stream).await;
+    recording.end(ending);
+    if !ran_nothing {
+        // Also if it broke off: the agent has run.
+        api.replays.keep(key);
+    }
+}
+
+async fn tape(api: &Api, recording: &Recording, mut body: Body, is_stream: bool) -> Ending {
+    loop {
+        if is_stream && timeout(PARKED, recording.heard()).await.is_err() {
+            return Ending::BrokenOff;
+        }
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            // Dropping the body tells the agent that nobody listens any more.
+            () = recording.abandoned(), if is_stream => return Ending::BrokenOff,
+        };
+        let piece = match frame {
+            None => return Ending::Whole,
+            Some(Err(_)) => return Ending::BrokenOff,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        if !piece.is_empty() && !add(api, recording, piece).await {
+            return Ending::BrokenOff;
+        }
+    }
+}
+
+/// Adds a piece once there is room for it. Whether anybody may want the rest.
+async fn add(api: &Api, recording: &Recording, piece: Bytes) -> bool {
+    loop {
+        let kept = recording.bytes();
+        let fits = kept + piece.len() <= MOST_OF_ANSWER && api.replays.make_room(piece.len());
+        if fits || kept == 0 {
+            recording.add(piece);
+            return true;
+        }
+        let moved = recording.moved();
+        if !recording.drop_heard() {
+            // Whoever reads it slowly is waited for; where nobody does, nobody is to come.
+            if timeout(PARKED, recording.heard()).await.is_err() {
+                return false;
+            }
+            moved.await;
+        }
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
