@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    config, configure, destroy, doctor, invoke, launch, logs, serve, sessions, status, stop_session,
+    config, configure, destroy, doctor, invoke, keys, launch, logs, serve, sessions, status, stop_session,
 };
 
 /// Run agents on this machine: sessions that live while they work, and end when they are idle.
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Destroy(destroy::Args),
     Doctor(doctor::Args),
+    Keys(keys::Args),
     Config(config::Args),
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 mod environment;
 mod host;
 pub(crate) mod invoke;
+pub(crate) mod keys;
 pub(crate) mod launch;
 pub(crate) mod logs;
 mod payload;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => logs::run(&args, &context).await,
         Command::Destroy(args) => destroy::run(&args, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
+        Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args, &context),
     }
 }

@@ -89,3 +89,22 @@ async fn the_effective_options_of_a_server_are_printed_without_secrets() {
     let wrong = project.run(&serve).await;
     assert!(wrong.stderr.contains("unknown field"), "{wrong:?}");
 }
+
+#[tokio::test]
+async fn access_keys_are_made_listed_and_taken_back() {
+    let project = Project::new();
+    let none = project.run(&["keys", "create", "--state", "s"]).await;
+    assert!(!none.success() && none.stderr.contains("--operator"), "{none:?}");
+    let made = project
+        .json(&["keys", "create", "--state", "s", "--invoke", "writer", "--owner", "ci", "--json"])
+        .await;
+    let (id, secret) = (made["access_key_id"].as_str().unwrap(), made["secret_access_key"].as_str().unwrap());
+    assert_eq!((id.len(), secret.len()), (20, 40));
+    let list = project.expect(&["keys", "list", "--state", "s"]).await;
+    assert!(list.contains(id) && list.contains("invoke writer") && !list.contains(secret), "{list}");
+    let list = project.json(&["keys", "list", "--state", "s", "--json"]).await;
+    assert_eq!(list[0]["rights"]["invoke"], serde_json::json!(["writer"]));
+    project.expect(&["keys", "revoke", id, "--state", "s"]).await;
+    let again = project.run(&["keys", "revoke", id, "--state", "s"]).await;
+    assert!(!again.success() && again.stderr.contains("agentcore keys list"), "{again:?}");
+}
