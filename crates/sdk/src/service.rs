@@ -178,7 +178,7 @@ impl Shared {
         let entrypoint = Arc::clone(entrypoint);
         let work = self.tasks.scope(async move { entrypoint(invocation).await });
         let handled = Attended::new(work.instrument(span.clone()), &self.handlers).await;
-        span.clone().in_scope(|| self.answer(handled, client_left, span))
+        span.in_scope(|| self.answer(handled, client_left, &span))
     }
 
     async fn read<B>(&self, body: B, context: &RequestContext) -> Result<Bytes, PayloadError>
@@ -191,10 +191,11 @@ impl Shared {
 
     /// Turns what a handler came to into a response. While that is streamed, `client_left` watches
     /// over it; a client that has its answer whole may leave as it likes.
-    fn answer(&self, handled: Handled, client_left: DropGuard, span: Span) -> Response {
+    fn answer(&self, handled: Handled, client_left: DropGuard, span: &Span) -> Response {
         let at_once = match handled {
             Ok(Answer::Stream(items)) => {
-                let events = Events::new(items, self.keep_alive, self.tasks.clone(), client_left, span);
+                let events =
+                    Events::new(items, self.keep_alive, self.tasks.clone(), client_left, span.clone());
                 return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
             }
             Ok(Answer::Response(response)) => return accompany(*response, client_left),

@@ -23,14 +23,44 @@ pub struct RequestContext {
 struct Inner {
     request_id: String,
     headers: HeaderMap,
+    present: Present,
     visible: OnceLock<HeaderMap>,
+}
+
+/// Which of the headers that every request is asked for are there: most are not, and one look at
+/// all names costs less than to look each of these up.
+#[derive(Default)]
+struct Present {
+    request_id: bool,
+    session_id: bool,
+    trace_parent: bool,
+    trace_state: bool,
+    expect: bool,
+}
+
+impl Present {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match name {
+                name if *name == REQUEST_ID => present.request_id = true,
+                name if *name == SESSION_ID => present.session_id = true,
+                name if *name == TRACEPARENT => present.trace_parent = true,
+                name if *name == TRACESTATE => present.trace_state = true,
+                name if *name == header::EXPECT => present.expect = true,
+                _ => {}
+            }
+        }
+        present
+    }
 }
 
 impl RequestContext {
     /// Takes the headers out of a request's head.
     pub(crate) fn take(parts: &mut request::Parts) -> Self {
         let headers = std::mem::take(&mut parts.headers);
-        let request_id = match text(&headers, &REQUEST_ID) {
+        let present = Present::among(&headers);
+        let request_id = match present.request_id.then(|| text(&headers, &REQUEST_ID)).flatten() {
             Some(id) if !id.is_empty() => id.to_owned(),
             // An id to tell log lines apart: it need not be unpredictable.
             _ => uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes())
@@ -39,12 +69,12 @@ impl RequestContext {
                 .encode_lower(&mut Uuid::encode_buffer())
                 .to_owned(),
         };
-        Self { inner: Arc::new(Inner { request_id, headers, visible: OnceLock::new() }) }
+        Self { inner: Arc::new(Inner { request_id, headers, present, visible: OnceLock::new() }) }
     }
 
     /// The session that the request belongs to, if it names one.
     pub fn session_id(&self) -> Option<&str> {
-        self.header(&SESSION_ID)
+        self.known(self.inner.present.session_id, &SESSION_ID)
     }
 
     /// The request's id: the caller's, or else a new one.
@@ -70,12 +100,12 @@ impl RequestContext {
 
     /// The trace that the request belongs to (W3C trace context).
     pub fn trace_parent(&self) -> Option<TraceParent> {
-        TraceParent::parse(self.header(&TRACEPARENT)?)
+        TraceParent::parse(self.known(self.inner.present.trace_parent, &TRACEPARENT)?)
     }
 
     /// The vendors' part of the trace context, as sent.
     pub fn trace_state(&self) -> Option<&str> {
-        self.header(&TRACESTATE)
+        self.known(self.inner.present.trace_state, &TRACESTATE)
     }
 
     /// The headers that are meant for an agent's code: all but those of the connection, cookies and
@@ -94,7 +124,12 @@ impl RequestContext {
 
     /// Whether the client waits for a word before it sends its body (`Expect: 100-continue`).
     pub(crate) fn asks_first(&self) -> bool {
-        self.header(header::EXPECT).is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+        let expected = self.known(self.inner.present.expect, &header::EXPECT);
+        expected.is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+    }
+
+    fn known(&self, present: bool, name: &HeaderName) -> Option<&str> {
+        if present { self.header(name) } else { None }
     }
 
     fn header(&self, name: impl AsHeaderName) -> Option<&str> {
