@@ -7,15 +7,16 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
+use super::aws;
 use super::error::ApiError;
 
 /// Refuses a request whose Host, or Origin if there is one, is not this machine's loopback.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     match verdict(request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => aws::told(request.uri().path(), error),
     }
 }
 

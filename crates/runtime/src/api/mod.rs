@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use agentcore_protocol::Timestamp;
 use axum::Router;
+use axum::http::Uri;
 
 use crate::options::Timeouts;
 use crate::registry::Registry;
@@ -56,8 +57,10 @@ pub(crate) fn front(api: Api) -> Front {
         .merge(root::router())
         .merge(aws::router())
         .nest("/_agentcore/v1", v1::router())
-        .fallback(|| async { ApiError::NoSuchPath })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .fallback(|uri: Uri| async move { aws::told(uri.path(), ApiError::NoSuchPath) })
+        .method_not_allowed_fallback(
+            |uri: Uri| async move { aws::told(uri.path(), ApiError::MethodNotAllowed) },
+        )
         .layer(axum::middleware::from_fn(access::check))
         .with_state(api.clone());
     Front { api, router }

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod api;
+mod aws;
 mod failures;
 mod lifetimes;
 mod limits;

@@ -14,10 +14,12 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::Api;
+use super::{Api, ApiError};
+
+use error::AwsError;
 
 pub(crate) use replay::Replays;
 
@@ -29,6 +31,14 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .merge(control::router())
         .layer(from_fn(unread::read_before_error))
         .layer(from_fn(name_request))
+}
+
+/// Tells an error in the way that the clients of a path understand.
+pub(super) fn told(path: &str, error: ApiError) -> Response {
+    if path.starts_with("/runtimes") || path.starts_with("/tags") {
+        return AwsError::from(error).into_response();
+    }
+    error.into_response()
 }
 
 /// Every answer carries an id, which SDKs show with an error.

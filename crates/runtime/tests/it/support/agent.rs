@@ -71,6 +71,7 @@ async fn serve(behaviour: Arc<Behaviour>, agent: InMemoryAgent, mut io: DuplexSt
         .route("/ping", get(ping))
         .route("/invocations", post(invoke))
         .route("/ws", get(echo))
+        .route("/.well-known/agent-card.json", get(|| async { Json(json!({ "name": "tester" })) }))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state((behaviour, agent, mind));
     let served = http1::Builder::new()
@@ -114,6 +115,7 @@ async fn invoke(State((_, agent, mind)): Context, headers: HeaderMap, body: Byte
             return Json(seen).into_response();
         }
         Some("length") => return Json(json!({ "length": body.len() })).into_response(),
+        Some("large") => return vec![b'x'; payload["bytes"].as_u64().unwrap() as usize].into_response(),
         Some("stream") => return events(mind, payload["items"].as_u64().unwrap()),
         Some("break") => return broken(),
         _ => {}
