@@ -8,9 +8,12 @@ mod wakes;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agentcore_auth::gate::{Gate, GateOptions};
+use agentcore_auth::keys::{KeyError, KeyStore, MASTER_KEY_VARIABLE};
+use agentcore_auth::sigv4::Verifier;
 use agentcore_protocol::Clock;
 use agentcore_sandbox::SandboxKind;
 use axum::Router;
@@ -50,9 +53,18 @@ pub enum HostError {
     /// Nothing at this address checks who calls.
     #[error(
         "the host serves this machine only, and {0} can be reached from others: whoever reaches it can run your \
-         agents. Listen on a loopback address such as 127.0.0.1:8080"
+         agents. Listen on a loopback address such as 127.0.0.1:8080, or ask who calls: auth.required"
     )]
     NotLoopback(SocketAddr),
+    /// Everybody on the way could read what is said.
+    #[error(
+        "{0} can be reached from other machines, and what is said there can be read on the way: listen on a \
+         loopback address behind a proxy with TLS, or set auth.plain_http if that proxy is elsewhere"
+    )]
+    NoTls(SocketAddr),
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {source}. Name another address, or stop what listens there")]
     Listen {
@@ -126,9 +138,10 @@ impl Host {
         for agent in &options.agents {
             agent.validate()?;
         }
-        let (listener, address) = bind(options.listen).await?;
+        let (listener, address) = bind(&options).await?;
         let state = StateFolder::take(&options.state)?;
         let store = Store::open(&state.path().join(STORE_FILE)).await?;
+        let gate = gate(&options, state.path(), clock.clone())?;
         let clock = HostClock::start(clock);
         let environment = Environment {
             kind,
@@ -147,6 +160,7 @@ impl Host {
         let record = HostRecord::new(address, clock.timestamp());
         state.announce(&record)?;
         let api = Api {
+            gate,
             manager: manager.clone(),
             registry,
             store: store.clone(),
@@ -207,9 +221,21 @@ impl Host {
     }
 }
 
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), HostError> {
-    if !listen.ip().is_loopback() {
+/// Who may call, as the options and the keys in the state folder say. The master key of the keys may
+/// be in the environment.
+fn gate(options: &HostOptions, state: &Path, clock: Arc<dyn Clock>) -> Result<Gate, HostError> {
+    let keys = KeyStore::open(state, std::env::var(MASTER_KEY_VARIABLE).ok())?;
+    let gate = GateOptions { required: options.auth.required, ..GateOptions::default() };
+    Ok(Gate::new(gate, Verifier::new(options.aws.region.clone()), keys, clock))
+}
+
+async fn bind(options: &HostOptions) -> Result<(TcpListener, SocketAddr), HostError> {
+    let (listen, auth) = (options.listen, options.auth);
+    if !listen.ip().is_loopback() && !auth.required {
         return Err(HostError::NotLoopback(listen));
+    }
+    if !listen.ip().is_loopback() && !auth.plain_http {
+        return Err(HostError::NoTls(listen));
     }
     let failed = |source| HostError::Listen { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;

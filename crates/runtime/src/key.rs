@@ -27,6 +27,12 @@ impl Principal {
     }
 }
 
+impl From<&agentcore_auth::Principal> for Principal {
+    fn from(principal: &agentcore_auth::Principal) -> Self {
+        Self(principal.name().clone())
+    }
+}
+
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -29,7 +29,7 @@ mod time;
 pub use agent::{AgentDefinition, InvalidAgent};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord};
 pub use key::Principal;
-pub use options::{DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};
+pub use options::{AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};
 pub use registry::AwsIdentity;
 pub use session::reason::{StopKind, StopReason};
 pub use store::StoreError;

@@ -38,6 +38,9 @@ pub struct HostOptions {
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
+    /// Who may call.
+    #[serde(default)]
+    pub auth: AuthOptions,
     /// Limits on what callers may use.
     #[serde(default)]
     pub limits: HostLimits,
@@ -60,6 +63,7 @@ impl HostOptions {
             code_root: None,
             aws: AwsIdentity::default(),
             on_shutdown: OnShutdown::default(),
+            auth: AuthOptions::default(),
             limits: HostLimits::default(),
             timeouts: Timeouts::default(),
             retention: Retention::default(),
@@ -80,6 +84,21 @@ pub enum OnShutdown {
     Leave,
     /// They are stopped, with the reason `HostShutdown`.
     Stop,
+}
+
+/// Who may call.
+///
+/// Access keys, which `agentcore keys` makes, are in the state folder. Wherever there are any, whoever
+/// signs must sign with one of them; only what `required` says is refused without a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthOptions {
+    /// Whether every caller has to show who they are. Otherwise whoever reaches the loopback address
+    /// may do everything.
+    pub required: bool,
+    /// Listen beyond loopback without TLS, because it ends in front of the host: signatures keep
+    /// what is asked from being changed, not from being read.
+    pub plain_http: bool,
 }
 
 /// Limits on what callers may use. Beyond them the answer is 429.

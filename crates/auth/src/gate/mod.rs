@@ -67,6 +67,11 @@ impl Gate {
         Self { options, verifier, keys, clock, budget: Budget::new(options) }
     }
 
+    /// Whether a request that shows nothing is refused.
+    pub fn is_required(&self) -> bool {
+        self.options.required
+    }
+
     /// The access keys.
     pub fn keys(&self) -> &KeyStore {
         &self.keys

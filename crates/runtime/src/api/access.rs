@@ -1,26 +1,15 @@
-//! Keeps web pages out. The host is on a loopback address and asks nobody for credentials, so a
+//! Keeps web pages out. A host that asks nobody for credentials is on a loopback address, so a
 //! page in a browser on this machine could reach it: with a name that resolves to 127.0.0.1 (DNS
 //! rebinding), or with a cross-site post, whose answer it could not read but need not.
 
-use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
-use axum::middleware::Next;
-use axum::response::Response;
 
-use super::aws;
 use super::error::ApiError;
 
-/// Refuses a request whose Host, or Origin if there is one, is not this machine's loopback.
-pub(super) async fn check(request: Request, next: Next) -> Response {
-    match verdict(request.headers(), request.uri()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => aws::told(request.uri().path(), error),
-    }
-}
-
-/// Whether a request may come in.
+/// Whether a request may come in: its Host, and Origin if there is one, must be this machine's
+/// loopback.
 pub(super) fn verdict(headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());

@@ -1,13 +1,93 @@
-//! Who calls. The one place that says so: every family of paths that reaches sessions asks here.
+//! Who calls, and what they may do. The one place that says so: every family of paths asks here.
 
-use axum::http::HeaderMap;
+use std::sync::Arc;
 
+use agentcore_auth::Action;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::Extensions;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::aws::AwsError;
+use super::{Api, ApiError};
 use crate::key::Principal;
 
-/// The principal behind a request.
-///
-/// The host is on a loopback address and checks no credentials, so whoever reaches it is the same
-/// principal; a signature, which AWS's clients always send, is not looked at.
-pub(super) fn principal_of(_headers: &HeaderMap) -> Principal {
-    Principal::local()
+/// Who calls, as the gate found out.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(agentcore_auth::Principal);
+
+impl Caller {
+    pub(super) fn new(principal: agentcore_auth::Principal) -> Self {
+        Self(principal)
+    }
+
+    /// The caller of a request that passed the gate.
+    pub(super) fn of(extensions: &Extensions) -> Result<&Self, ApiError> {
+        // Nothing is served around the gate; should it be one day, it is served to nobody.
+        extensions.get().ok_or(ApiError::Forbidden("it is not known who calls"))
+    }
+
+    /// Whom the sessions of this caller belong to.
+    pub(super) fn principal(&self) -> Principal {
+        Principal::from(&self.0)
+    }
+
+    /// Whether they may do this to an agent, which may be named with its endpoint (`writer@staging`).
+    pub(super) fn may(&self, action: Action, agent: &str) -> bool {
+        let name = agent.split_once('@').map_or(agent, |(name, _)| name);
+        self.0.may(action, name)
+    }
+
+    /// Refuses what they may not do.
+    pub(super) fn must(&self, action: Action, agent: &str) -> Result<(), ApiError> {
+        if self.may(action, agent) {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden(match action {
+            Action::Invoke => "your key does not allow you to invoke this agent",
+            Action::Administer => "your key does not allow you to administer this agent",
+        }))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = AwsError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AwsError> {
+        Ok(Self::of(&parts.extensions)?.clone())
+    }
+}
+
+/// Lets in those who administer the runtime that the path names.
+pub(super) async fn administers(
+    State(api): State<Arc<Api>>,
+    path: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    match may_administer(&api, &path, &request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => AwsError::from(error).into_response(),
+    }
+}
+
+fn may_administer(api: &Api, path: &RawPathParams, request: &Request) -> Result<(), ApiError> {
+    let caller = Caller::of(request.extensions())?;
+    let named = path.iter().find(|(name, _)| matches!(*name, "runtime" | "arn"));
+    // What names none asks by itself.
+    let Some((_, named)) = named else { return Ok(()) };
+    // Who may not administer every agent learns nothing of those there are.
+    let catalogue = api.registry.catalogue();
+    let name = catalogue.resource(named).map(|(runtime, _)| runtime.name.as_str());
+    caller.must(Action::Administer, name.unwrap_or(agentcore_auth::ALL_AGENTS))
+}
+
+/// Lets in those who look after the host.
+pub(super) async fn operates(request: Request, next: Next) -> Response {
+    match Caller::of(request.extensions()) {
+        Ok(caller) if caller.0.is_operator() => next.run(request).await,
+        Ok(_) => ApiError::Forbidden("your key does not allow you to operate this host").into_response(),
+        Err(error) => error.into_response(),
+    }
 }

@@ -13,11 +13,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
-use super::{Api, access, root};
+use super::{Api, gate, root};
 
 /// Serves the connections of a socket. Cheap to clone.
 #[derive(Clone)]
@@ -43,12 +43,12 @@ impl Service<Request<Incoming>> for Front {
         if request.method() != Method::POST || request.uri().path() != INVOCATIONS_PATH {
             return Box::pin(tower_service::Service::call(&mut self.router(), request));
         }
-        match access::verdict(request.headers(), request.uri()) {
-            Ok(()) => {
-                let api = self.api.clone();
-                Box::pin(async move { Ok(root::invocations(State(api), request).await) })
-            }
-            Err(error) => Box::pin(std::future::ready(Ok(error.into_response()))),
-        }
+        let api = self.api.clone();
+        Box::pin(async move {
+            Ok(match gate::pass(&api, request).await {
+                Ok(request) => root::invocations(State(api), request).await,
+                Err(answer) => answer,
+            })
+        })
     }
 }

@@ -12,6 +12,7 @@ mod call;
 mod caller;
 mod error;
 mod front;
+mod gate;
 mod proxy;
 mod root;
 mod v1;
@@ -20,9 +21,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agentcore_auth::gate::Gate;
 use agentcore_protocol::Timestamp;
 use axum::Router;
 use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::options::Timeouts;
 use crate::registry::Registry;
@@ -38,6 +41,7 @@ pub(crate) use front::Front;
 
 /// What the handlers need.
 pub(crate) struct Api {
+    pub(crate) gate: Gate,
     pub(crate) manager: Arc<Manager>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
@@ -55,13 +59,13 @@ pub(crate) fn front(api: Api) -> Front {
     let api = Arc::new(api);
     let router = Router::new()
         .merge(root::router())
-        .merge(aws::router())
-        .nest("/_agentcore/v1", v1::router())
+        .merge(aws::router(&api))
+        .nest("/_agentcore/v1", v1::router().layer(from_fn(caller::operates)))
         .fallback(|uri: Uri| async move { aws::told(uri.path(), ApiError::NoSuchPath) })
         .method_not_allowed_fallback(
             |uri: Uri| async move { aws::told(uri.path(), ApiError::MethodNotAllowed) },
         )
-        .layer(axum::middleware::from_fn(access::check))
+        .layer(from_fn_with_state(api.clone(), gate::check))
         .with_state(api.clone());
     Front { api, router }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_auth::Action;
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use agentcore_protocol::headers;
 use agentcore_protocol::{PingReport, PingStatus};
@@ -16,7 +17,7 @@ use axum::{Json, Router};
 use tokio::time::timeout;
 
 use super::call::{Call, SESSION_ID, announces_too_much};
-use super::caller::principal_of;
+use super::caller::Caller;
 use super::proxy::{ExchangeError, is_websocket};
 use super::{Api, ApiError};
 use crate::key::SessionKey;
@@ -37,7 +38,9 @@ pub(super) async fn invocations(State(api): State<Arc<Api>>, request: Request) -
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
     }
-    let call = match session_key(&api, &parts.headers, &parts.uri).and_then(|key| Call::begin(&api, &key)) {
+    let key = Caller::of(&parts.extensions)
+        .and_then(|caller| session_key(&api, caller, &parts.headers, &parts.uri));
+    let call = match key.and_then(|key| Call::begin(&api, &key)) {
         Ok(call) => call,
         Err(error) => return error.into_response(),
     };
@@ -50,7 +53,8 @@ async fn open_websocket(State(api): State<Arc<Api>>, request: Request) -> Respon
     if !is_websocket(request.headers()) {
         return ApiError::BadRequest("This path is for WebSockets").into_response();
     }
-    let key = session_key(&api, request.headers(), request.uri());
+    let key = Caller::of(request.extensions())
+        .and_then(|caller| session_key(&api, caller, request.headers(), request.uri()));
     let call = match key.and_then(|key| Call::begin(&api, &key)) {
         Ok(call) => call,
         Err(error) => return error.into_response(),
@@ -62,8 +66,9 @@ async fn open_websocket(State(api): State<Arc<Api>>, request: Request) -> Respon
 
 /// The agent's own answer if the session runs, else what is true of an agent at rest. Starts no
 /// session and resets no clock.
-async fn ping(State(api): State<Arc<Api>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
-    let key = session_key(&api, &headers, &uri)?;
+async fn ping(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
+    let caller = Caller::of(request.extensions())?;
+    let key = session_key(&api, caller, request.headers(), request.uri())?;
     let running = api.manager.find(&key).filter(SessionHandle::is_open);
     let Some(session) = running else { return Ok(at_rest(&api)) };
     let Some(sandbox) = session.sandbox().cloned() else { return Ok(at_rest(&api)) };
@@ -85,15 +90,16 @@ fn at_rest(api: &Api) -> Response {
 }
 
 /// Whose session a request is for.
-fn session_key(api: &Api, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
+fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
     let query = Parameters::of(uri)?;
     let agent = api.agent(query.agent.as_deref())?;
+    caller.must(Action::Invoke, &agent.name)?;
     let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let session = match header.or(query.session.map(Cow::Owned)) {
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),
     };
-    Ok(SessionKey { principal: principal_of(headers), agent: agent.name.clone(), session })
+    Ok(SessionKey { principal: caller.principal(), agent: agent.name.clone(), session })
 }
 
 /// What can be said in a query: browsers cannot set headers on a WebSocket.

@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod api;
 mod aws;
+mod callers;
 mod failures;
 mod lifetimes;
 mod limits;

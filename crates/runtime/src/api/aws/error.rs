@@ -18,7 +18,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// The exceptions of AWS's API that this host raises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exception {
+pub(in crate::api) enum Exception {
     Validation,
     AccessDenied,
     ServiceQuotaExceeded,
@@ -43,7 +43,7 @@ pub(super) enum Reason {
 
 /// An exception with what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AwsError {
+pub(in crate::api) struct AwsError {
     pub(super) exception: Exception,
     message: String,
     reason: Option<Reason>,

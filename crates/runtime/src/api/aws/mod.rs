@@ -19,16 +19,15 @@ use uuid::Uuid;
 
 use super::{Api, ApiError};
 
-use error::AwsError;
-
+pub(super) use error::AwsError;
 pub(crate) use replay::Replays;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The paths of both services.
-pub(super) fn router() -> Router<Arc<Api>> {
+pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
     data::router()
-        .merge(control::router())
+        .merge(control::router(api))
         .layer(from_fn(unread::read_before_error))
         .layer(from_fn(name_request))
 }
@@ -43,7 +42,11 @@ pub(super) fn told(path: &str, error: ApiError) -> Response {
 
 /// Every answer carries an id, which SDKs show with an error.
 async fn name_request(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    named(next.run(request).await)
+}
+
+/// An answer with an id, which SDKs show with an error.
+pub(super) fn named(mut response: Response) -> Response {
     if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
         response.headers_mut().entry(REQUEST_ID).or_insert(id);
     }

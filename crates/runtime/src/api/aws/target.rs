@@ -1,5 +1,6 @@
 //! Which session of which agent a request of the data plane is for.
 
+use agentcore_auth::{ALL_AGENTS, Action};
 use agentcore_protocol::{SessionId, headers};
 use axum::extract::Query;
 use axum::http::{HeaderMap, Uri};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::AwsError;
 use crate::api::call::{Call, SESSION_ID};
-use crate::api::caller::principal_of;
+use crate::api::caller::Caller;
 use crate::api::{Api, ApiError};
 use crate::key::SessionKey;
 
@@ -47,10 +48,19 @@ impl Target {
     /// not named is a new one.
     ///
     /// # Errors
-    /// There is no such runtime or endpoint, or the session's id is none.
-    pub(super) fn of(api: &Api, runtime: &str, headers: &HeaderMap, uri: &Uri) -> Result<Self, AwsError> {
+    /// There is no such runtime or endpoint, the caller may not invoke it, or the session's id is none.
+    pub(super) fn of(
+        api: &Api,
+        runtime: &str,
+        caller: &Caller,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Self, AwsError> {
         let parameters = Parameters::of(uri)?;
-        let agent = api.registry.find(runtime, parameters.qualifier.as_deref())?;
+        let found = api.registry.find(runtime, parameters.qualifier.as_deref());
+        // Who may not invoke every agent learns nothing of those there are.
+        caller.must(Action::Invoke, found.as_deref().unwrap_or(ALL_AGENTS))?;
+        let agent = found?;
         let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let session = header.map(|value| value.into_owned()).or(parameters.session);
         let named = session.is_some();
@@ -58,7 +68,7 @@ impl Target {
             Some(text) => text.parse().map_err(ApiError::BadSessionId)?,
             None => SessionId::from(Uuid::new_v4()),
         };
-        Ok(Self { key: SessionKey { principal: principal_of(headers), agent, session }, named })
+        Ok(Self { key: SessionKey { principal: caller.principal(), agent, session }, named })
     }
 
     /// Lets a request into its session, which begins with it if need be.

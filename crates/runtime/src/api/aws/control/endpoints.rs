@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -15,12 +15,13 @@ use super::request::{accepted, object, query, tags, text, token};
 use super::view;
 use crate::agent::is_agent_name;
 use crate::api::Api;
+use crate::api::caller::Caller;
 use crate::registry::Change;
 
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Path(runtime): Path<String>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = object(&body)?;
@@ -30,7 +31,7 @@ pub(super) async fn create(
     let (version, described) =
         (text(&request, "agentRuntimeVersion")?, (description(&request)?, tags(&request)?));
     let what = format!("{runtime} {request}");
-    let token = token(&headers, "CreateAgentRuntimeEndpoint", text(&request, "clientToken")?, what)?;
+    let token = token(&caller, "CreateAgentRuntimeEndpoint", text(&request, "clientToken")?, what)?;
     let created = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.runtime(&runtime)?.with_endpoint(&name, version.as_deref(), described, at)?;
         let answer = view::endpoint(&catalogue.identity, &runtime, &name, runtime.endpoint(&name)?);
@@ -42,13 +43,13 @@ pub(super) async fn create(
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path((runtime, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = object(&body)?;
     let (version, description) = (text(&request, "agentRuntimeVersion")?, description(&request)?);
     let what = format!("{runtime} {name} {request}");
-    let token = token(&headers, "UpdateAgentRuntimeEndpoint", text(&request, "clientToken")?, what)?;
+    let token = token(&caller, "UpdateAgentRuntimeEndpoint", text(&request, "clientToken")?, what)?;
     let updated = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.runtime(&runtime)?;
         let runtime = runtime.with_endpoint_changed(&name, version.as_deref(), description, at)?;
@@ -94,11 +95,11 @@ pub(super) async fn show(
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((runtime, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Response, AwsError> {
     let client_token = query(&uri, "clientToken")?.pop();
-    let token = token(&headers, "DeleteAgentRuntimeEndpoint", client_token, format!("{runtime} {name}"))?;
+    let token = token(&caller, "DeleteAgentRuntimeEndpoint", client_token, format!("{runtime} {name}"))?;
     let deleted = api.registry.change(token, |catalogue, _| {
         let runtime = catalogue.runtime(&runtime)?.without_endpoint(&name)?;
         let answer = json!({

@@ -12,14 +12,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post, put};
 
 use crate::api::Api;
+use crate::api::caller::administers;
 
 /// Most bytes of a request: the environment may hold 50 variables of 5,000 characters.
 const MOST: usize = 1024 * 1024;
 
-pub(super) fn router() -> Router<Arc<Api>> {
+pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
     let runtimes = put(runtimes::create).post(runtimes::list);
     let runtime = get(runtimes::show).put(runtimes::update).delete(runtimes::delete);
     let endpoints = put(endpoints::create).post(endpoints::list);
@@ -31,6 +33,7 @@ pub(super) fn router() -> Router<Arc<Api>> {
     let router = both(router, "/runtimes/{runtime}/runtime-endpoints/{endpoint}", endpoint);
     router
         .route("/tags/{arn}", get(tags::list).post(tags::add).delete(tags::remove))
+        .layer(from_fn_with_state(api.clone(), administers))
         .layer(DefaultBodyLimit::max(MOST))
 }
 

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Query;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::super::error::AwsError;
-use crate::api::caller::principal_of;
+use crate::api::caller::Caller;
 use crate::registry::{RegistryError, Token};
 
 /// The longest client token.
@@ -51,7 +51,7 @@ pub(super) fn query(uri: &Uri, name: &str) -> Result<Vec<String>, AwsError> {
 
 /// The token of a request that must not be carried out twice. `what` is all that the request says.
 pub(super) fn token(
-    headers: &HeaderMap,
+    caller: &Caller,
     operation: &'static str,
     token: Option<String>,
     what: String,
@@ -60,7 +60,7 @@ pub(super) fn token(
     if token.is_empty() || token.len() > LONGEST_TOKEN {
         return Err(AwsError::invalid("clientToken", format!("a token has 1 to {LONGEST_TOKEN} characters")));
     }
-    let scope = format!("{} {operation}", principal_of(headers));
+    let scope = format!("{} {operation}", caller.principal());
     Ok(Some(Token { scope, token, request: what }))
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use agentcore_auth::Action;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -16,20 +17,22 @@ use super::request::{accepted, object, query, tags, text, token};
 use super::view;
 use crate::agent::AgentDefinition;
 use crate::api::Api;
+use crate::api::caller::Caller;
 use crate::registry::{Change, NewRuntime, RegistryError, Settings, define};
 
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = object(&body)?;
-    let token = token(&headers, "CreateAgentRuntime", text(&request, "clientToken")?, request.to_string())?;
+    let token = token(&caller, "CreateAgentRuntime", text(&request, "clientToken")?, request.to_string())?;
     if api.registry.is_repeated(token.as_ref()).await? {
         return accepted(api.registry.change(token, |_, _| Ok((Change::Nothing, Value::Null))).await);
     }
     let missing = || AwsError::invalid("agentRuntimeName", "name the runtime");
     let name = text(&request, "agentRuntimeName")?.ok_or_else(missing)?;
+    caller.must(Action::Administer, &name)?;
     let tags = tags(&request)?;
     let (settings, definition) = defined(&api, name, &request).await?;
     let created = api.registry.change(token, |catalogue, at| {
@@ -43,12 +46,12 @@ pub(super) async fn create(
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path(runtime): Path<String>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = object(&body)?;
     let what = format!("{runtime} {request}");
-    let token = token(&headers, "UpdateAgentRuntime", text(&request, "clientToken")?, what)?;
+    let token = token(&caller, "UpdateAgentRuntime", text(&request, "clientToken")?, what)?;
     let name = api.registry.catalogue().runtime(&runtime)?.name.clone();
     let (settings, definition) = defined(&api, name, &request).await?;
     let updated = api.registry.change(token, |catalogue, at| {
@@ -67,10 +70,16 @@ async fn defined(api: &Api, name: String, request: &Value) -> Result<(Settings, 
     Ok(defined.await.map_err(|_| RegistryError::Conflict("the host is shutting down".to_owned()))??)
 }
 
-pub(super) async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Json<Value>, AwsError> {
+/// Those that the caller administers.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Value>, AwsError> {
     let page = Page::of(&uri)?;
     let catalogue = api.registry.catalogue();
-    let shown = catalogue.runtimes().filter_map(|runtime| {
+    let shown = catalogue.runtimes().filter(|runtime| caller.may(Action::Administer, &runtime.name));
+    let shown = shown.filter_map(|runtime| {
         Some((runtime.id.clone(), view::summary(&catalogue.identity, runtime, runtime.newest()?)))
     });
     Ok(Json(page.cut("agentRuntimes", shown)))
@@ -91,12 +100,12 @@ pub(super) async fn show(
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path(runtime): Path<String>,
-    headers: HeaderMap,
+    caller: Caller,
     uri: Uri,
 ) -> Result<Response, AwsError> {
     let number = query(&uri, "version")?.pop();
     let what = format!("{runtime} {number:?}");
-    let token = token(&headers, "DeleteAgentRuntime", query(&uri, "clientToken")?.pop(), what)?;
+    let token = token(&caller, "DeleteAgentRuntime", query(&uri, "clientToken")?.pop(), what)?;
     let deleted = api.registry.change(token, |catalogue, _| {
         let runtime = catalogue.runtime(&runtime)?;
         let mut answer = json!({ "agentRuntimeId": runtime.id, "status": view::DELETING });

@@ -11,6 +11,7 @@ use super::outcome::outcome;
 use crate::api::Api;
 use crate::api::aws::error::AwsError;
 use crate::api::aws::target::Target;
+use crate::api::caller::Caller;
 
 /// Where agents have it.
 const CARD_PATH: &str = "/.well-known/agent-card.json";
@@ -20,7 +21,8 @@ pub(super) async fn show(
     Path(runtime): Path<String>,
     request: Request,
 ) -> Result<Response, AwsError> {
-    let target = Target::of(&api, &runtime, request.headers(), request.uri())?;
+    let target =
+        Target::of(&api, &runtime, Caller::of(request.extensions())?, request.headers(), request.uri())?;
     let call = target.begin(&api)?;
     let (stamp, session) = (call.stamp(), call.session().clone());
     let what = (Method::GET, Uri::from_static(CARD_PATH));

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::api::aws::error::{AwsError, Exception};
 use crate::api::aws::target::Target;
+use crate::api::caller::Caller;
 use crate::api::{Api, ApiError};
 use crate::session::InFlight;
 
@@ -43,12 +44,13 @@ fn default_timeout() -> u64 {
 pub(super) async fn invoke(
     State(api): State<Arc<Api>>,
     Path(runtime): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
     uri: Uri,
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = read(&body)?;
-    let target = Target::of(&api, &runtime, &headers, &uri)?;
+    let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
     let call = target.begin(&api)?;
     let stamp = call.stamp();
     let answer = start(request, call.into_in_flight()).await;

@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::aws::error::{AwsError, too_large};
 use crate::api::aws::target::Target;
 use crate::api::call::announces_too_much;
+use crate::api::caller::Caller;
 
 pub(super) async fn invoke(
     State(api): State<Arc<Api>>,
@@ -23,7 +24,7 @@ pub(super) async fn invoke(
     if announces_too_much(&parts.headers) {
         return Err(too_large());
     }
-    let target = Target::of(&api, &runtime, &parts.headers, &parts.uri)?;
+    let target = Target::of(&api, &runtime, Caller::of(&parts.extensions)?, &parts.headers, &parts.uri)?;
     Ok(recorded::invoke(api, target, parts, body).await)
 }
 

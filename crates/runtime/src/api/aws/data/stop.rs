@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::api::aws::error::AwsError;
 use crate::api::aws::target::Target;
 use crate::api::call::SESSION_ID;
+use crate::api::caller::Caller;
 use crate::registry::{Change, Token};
 use crate::session::reason::{StopKind, StopReason};
 
@@ -27,11 +28,12 @@ struct Stop {
 pub(super) async fn stop(
     State(api): State<Arc<Api>>,
     Path(runtime): Path<String>,
+    caller: Caller,
     headers: HeaderMap,
     uri: Uri,
     body: Bytes,
 ) -> Result<Response, AwsError> {
-    let target = Target::of(&api, &runtime, &headers, &uri)?;
+    let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
     if !target.named {
         return Err(AwsError::invalid("runtimeSessionId", "name the session in its header"));
     }

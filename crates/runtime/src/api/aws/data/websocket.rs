@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::api::Api;
 use crate::api::aws::error::AwsError;
 use crate::api::aws::target::Target;
+use crate::api::caller::Caller;
 use crate::api::proxy::is_websocket;
 
 pub(super) async fn open(
@@ -18,7 +19,8 @@ pub(super) async fn open(
     if !is_websocket(request.headers()) {
         return Err(AwsError::unreadable("this path is for WebSockets"));
     }
-    let target = Target::of(&api, &runtime, request.headers(), request.uri())?;
+    let target =
+        Target::of(&api, &runtime, Caller::of(request.extensions())?, request.headers(), request.uri())?;
     let call = target.begin(&api)?;
     let stamp = call.stamp();
     // An agent that refuses speaks for itself: clients of WebSockets see no more than its status.
