@@ -16,11 +16,13 @@ const SECURITY_TOKEN: &str = "X-Amz-Security-Token";
 
 /// The query's parameters, decoded the way the handlers decode them: a plus is a space.
 pub(crate) fn parameters(uri: &Uri) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    spelled(uri).map(|(name, value)| (decode(name), decode(value)))
+}
+
+/// The query's parameters as they are spelled.
+fn spelled(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    })
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 fn decode(text: &str) -> Cow<'_, [u8]> {
@@ -33,7 +35,7 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
 /// Whether a request claims to be presigned.
 pub(crate) fn is_presigned(uri: &Uri) -> bool {
     let telling = |name: &[u8]| name == SIGNATURE.as_bytes() || name == ALGORITHM.as_bytes();
-    uri.query().is_some() && parameters(uri).any(|(name, _)| telling(&name))
+    spelled(uri).any(|(name, _)| telling(&decode(name)))
 }
 
 /// Reads the claim of a presigned request.
@@ -58,7 +60,8 @@ pub(crate) fn read(head: &Head<'_>) -> Result<Claim, SigV4Error> {
 
 /// The parameter of that name, which must not be there twice.
 pub(super) fn find(uri: &Uri, name: &'static str) -> Result<Option<String>, SigV4Error> {
-    let mut values = parameters(uri).filter(|(one, _)| **one == *name.as_bytes()).map(|(_, value)| value);
+    let named = spelled(uri).filter(|(one, _)| *decode(one) == *name.as_bytes());
+    let mut values = named.map(|(_, value)| decode(value));
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err(SigV4Error::Incomplete(name)),
