@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use agentcore_auth::jwt::{InvalidJwtConfiguration, JwtConfiguration};
 use agentcore_protocol::LifecycleLimits;
 use agentcore_sandbox::ResourceLimits;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct AgentDefinition {
     /// Headers of callers that reach it beside those that always do, in lower case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_headers: Vec<String>,
+    /// What the tokens of its callers have to be. `None`: they sign, or are not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorizer: Option<JwtConfiguration>,
     /// What one session may use.
     #[serde(default, with = "ResourceLimitsForm")]
     pub limits: ResourceLimits,
@@ -50,6 +54,14 @@ pub enum InvalidAgent {
         /// What was given.
         program: PathBuf,
     },
+    /// Its authorizer would let in nobody, or anybody.
+    #[error("the authorizer of agent {agent} is refused: {reason}")]
+    Authorizer {
+        /// The agent.
+        agent: String,
+        /// The reason.
+        reason: InvalidJwtConfiguration,
+    },
 }
 
 impl AgentDefinition {
@@ -64,6 +76,7 @@ impl AgentDefinition {
             env: BTreeMap::new(),
             lifecycle: LifecycleLimits::default(),
             request_headers: Vec::new(),
+            authorizer: None,
             limits: ResourceLimits::default(),
         }
     }
@@ -71,7 +84,7 @@ impl AgentDefinition {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// The name is not one, or the program is no absolute path.
+    /// The name is not one, the program is no absolute path, or the authorizer is unusable.
     pub fn validate(&self) -> Result<(), InvalidAgent> {
         if !is_agent_name(&self.name) {
             return Err(InvalidAgent::Name(self.name.clone()));
@@ -81,6 +94,9 @@ impl AgentDefinition {
                 agent: self.name.clone(),
                 program: self.program.clone(),
             });
+        }
+        if let Some(Err(reason)) = self.authorizer.as_ref().map(JwtConfiguration::validate) {
+            return Err(InvalidAgent::Authorizer { agent: self.name.clone(), reason });
         }
         Ok(())
     }

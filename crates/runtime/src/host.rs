@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, Front, Replays, front};
+use crate::api::{Api, Authorizers, Front, Replays, front};
 use crate::options::{HostOptions, OnShutdown};
 use crate::registry::Registry;
 use crate::session::reason::{StopKind, StopReason};
@@ -161,6 +161,7 @@ impl Host {
         state.announce(&record)?;
         let api = Api {
             gate,
+            authorizers: Authorizers::new(),
             manager: manager.clone(),
             registry,
             store: store.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentcore_auth::Action;
+use agentcore_auth::{Action, Identity};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::Extensions;
 use axum::http::request::Parts;
@@ -37,6 +37,18 @@ impl Caller {
     pub(super) fn may(&self, action: Action, agent: &str) -> bool {
         let name = agent.split_once('@').map_or(agent, |(name, _)| name);
         self.0.may(action, name)
+    }
+
+    /// Refuses who may not invoke the agent that is served under this name, or did not come in the
+    /// way that it asks for: with a token, or without.
+    pub(super) fn must_invoke(&self, api: &Api, served: &str) -> Result<(), ApiError> {
+        let asks_for_tokens =
+            api.manager.agent(served).is_some_and(|agent| agent.definition.authorizer.is_some());
+        let has_token = matches!(self.0.identity(), Identity::Token { .. });
+        if asks_for_tokens != has_token {
+            return Err(ApiError::Forbidden("this agent asks for another kind of authorization"));
+        }
+        self.must(Action::Invoke, served)
     }
 
     /// Refuses what they may not do.

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::caller::Caller;
-use super::{Api, access, aws};
+use super::{Api, access, aws, tokens};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
@@ -30,7 +30,11 @@ pub(super) async fn pass(api: &Api, request: Request) -> Result<Request, Respons
         return Err(aws::told(request.uri().path(), error));
     }
     let (mut parts, body) = request.into_parts();
-    let admitted = api.gate.admit(&parts, body, None).await;
+    if tokens::is_document(&parts) {
+        return Ok(Request::from_parts(parts, body));
+    }
+    let rule = tokens::rule(api, &parts).map_err(|error| aws::told(parts.uri.path(), error))?;
+    let admitted = api.gate.admit(&parts, body, rule.as_ref()).await;
     let (principal, body) = admitted.map_err(|refusal| aws::named(refusal.into_response()))?;
     parts.extensions.insert(Caller::new(principal));
     let body = match body {

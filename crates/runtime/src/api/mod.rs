@@ -15,6 +15,7 @@ mod front;
 mod gate;
 mod proxy;
 mod root;
+mod tokens;
 mod v1;
 
 use std::net::SocketAddr;
@@ -38,10 +39,12 @@ use error::ApiError;
 pub(crate) use aws::Replays;
 
 pub(crate) use front::Front;
+pub(crate) use tokens::Authorizers;
 
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) gate: Gate,
+    pub(crate) authorizers: Authorizers,
     pub(crate) manager: Arc<Manager>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,

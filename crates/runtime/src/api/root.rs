@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_auth::Action;
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use agentcore_protocol::headers;
 use agentcore_protocol::{PingReport, PingStatus};
@@ -93,7 +92,7 @@ fn at_rest(api: &Api) -> Response {
 fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
     let query = Parameters::of(uri)?;
     let agent = api.agent(query.agent.as_deref())?;
-    caller.must(Action::Invoke, &agent.name)?;
+    caller.must_invoke(api, &agent.name)?;
     let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let session = match header.or(query.session.map(Cow::Owned)) {
         Some(text) => text.parse()?,

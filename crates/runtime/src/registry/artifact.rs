@@ -68,6 +68,7 @@ pub(crate) fn define(
     };
     definition.lifecycle = settings.lifecycle()?;
     definition.env = environment(&settings.environment_variables);
+    definition.authorizer = settings.authorizer().cloned();
     let headers = settings.request_header_configuration.as_ref();
     definition.request_headers = headers
         .map(|headers| {

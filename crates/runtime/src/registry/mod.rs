@@ -33,7 +33,7 @@ pub use arn::AwsIdentity;
 pub(crate) use artifact::{CodeRoot, define};
 pub(crate) use catalogue::{Catalogue, Change, NewRuntime};
 pub(crate) use error::RegistryError;
-pub(crate) use record::{Endpoint, Runtime, Version};
+pub(crate) use record::{DEFAULT_ENDPOINT, Endpoint, Runtime, Version};
 pub(crate) use settings::Settings;
 
 /// A request that must not be carried out twice, however often it comes.

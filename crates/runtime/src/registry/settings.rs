@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::lifecycle::{LifecycleBounds, LifecycleConfiguration};
 use agentcore_protocol::{LifecycleLimits, headers};
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub(crate) struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request_header_configuration: Option<RequestHeaders>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    authorizer_configuration: Option<Value>,
+    authorizer_configuration: Option<Authorizer>,
 }
 
 /// What to run.
@@ -85,6 +86,14 @@ pub(crate) struct Protocol {
     path: Option<String>,
 }
 
+/// Who checks callers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Authorizer {
+    /// Their tokens are checked.
+    #[serde(rename = "customJWTAuthorizer")]
+    CustomJwt(JwtConfiguration),
+}
+
 /// Which headers of callers reach the agent beside those that always do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,6 +128,11 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What the tokens of callers have to be, if they bring any.
+    pub(crate) fn authorizer(&self) -> Option<&JwtConfiguration> {
+        self.authorizer_configuration.as_ref().map(|Authorizer::CustomJwt(configuration)| configuration)
+    }
+
     /// How long sessions may be idle, and live.
     pub(crate) fn lifecycle(&self) -> Result<LifecycleLimits, RegistryError> {
         let resolved = self.lifecycle_configuration.resolve(LifecycleBounds::API);
@@ -142,8 +156,8 @@ impl Settings {
                 "agents use this machine's network: networkMode is PUBLIC",
             );
         }
-        if self.authorizer_configuration.is_some() {
-            return refuse("authorizerConfiguration", "this host checks no tokens: leave the authorizer out");
+        if let Some(Err(error)) = self.authorizer().map(JwtConfiguration::validate) {
+            return refuse("authorizerConfiguration", &error.to_string());
         }
         self.lifecycle()?;
         self.check_protocol()?;
@@ -239,7 +253,10 @@ mod tests {
     fn what_this_host_cannot_do_is_refused_by_its_name() {
         assert_eq!(refused(|request| request["allowedPorts"] = json!([{"port": 1}])), "allowedPorts");
         assert_eq!(
-            refused(|request| request["authorizerConfiguration"] = json!({"customJWTAuthorizer": {}})),
+            refused(|request| {
+                let authorizer = json!({"discoveryUrl": "http://id.example/", "allowedClients": ["web"]});
+                request["authorizerConfiguration"] = json!({"customJWTAuthorizer": authorizer});
+            }),
             "authorizerConfiguration"
         );
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Who may call, and whom a session belongs to.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use agentcore_auth::Rights;
@@ -11,7 +12,13 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use std::sync::Arc;
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::json;
 
 use crate::support::{Answer, TestHost, session_id};
 
@@ -155,5 +162,78 @@ async fn beyond_loopback_every_caller_is_asked_and_tls_is_not_forgotten() {
     assert!(matches!(start(options.clone()).await.err(), Some(HostError::NoTls(_))));
     options.auth.plain_http = true;
     start(options).await.unwrap().serve_until(std::future::ready(())).await.unwrap();
+    host.end().await;
+}
+
+/// An identity provider on a loopback socket, with one key.
+async fn issuer() -> (String, Ed25519KeyPair) {
+    let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let key = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
+    let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let metadata = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
+    let router = Router::new()
+        .route("/.well-known/openid-configuration", get(async || Json(metadata)))
+        .route("/keys", get(async || Json(keys)));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, key)
+}
+
+fn token(issuer: &str, key: &Ed25519KeyPair, subject: &str, client: &str) -> String {
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({"iss": issuer, "sub": subject, "client_id": client, "exp": 4_000_000_000_u64});
+    let message = format!("{}.{}", encode(json!({"alg": "EdDSA", "kid": "k"})), encode(claims));
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes())))
+}
+
+#[tokio::test]
+async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() {
+    let (url, signing) = issuer().await;
+    let configuration =
+        json!({"discoveryUrl": format!("{url}/.well-known/openid-configuration"), "allowedClients": ["web"]});
+    let host = TestHost::start_with(|options| {
+        options.agents[0].authorizer = Some(serde_json::from_value(configuration).unwrap());
+    })
+    .await;
+    let keys = KeyStore::open(host.folder.path(), None).unwrap();
+    let operator = key(&host, &keys, Rights::operator());
+    let session = session_id("theirs");
+    let bearing = async |subject: &str, client: &str, path: &str| {
+        let request = Request::post(path)
+            .header("host", "localhost")
+            .header(SESSION_ID, &session)
+            .header("authorization", format!("Bearer {}", token(&url, &signing, subject, client)));
+        Answer::of(host.send(request.body("{}".into()).unwrap()).await).await
+    };
+    let path = "/runtimes/tester/invocations";
+    assert!(bearing("alice", "web", path).await.is_new_session());
+    assert!(!bearing("alice", "web", "/invocations").await.is_new_session());
+    assert!(bearing("bob", "web", path).await.is_new_session(), "a session of his own");
+    assert_eq!(bearing("alice", "other", path).await.status, StatusCode::FORBIDDEN);
+    for path in [
+        path,
+        "/invocations",
+        "/runtimes/%74ester/invocations",
+        "/runtimes/tester/commands?qualifier=DEFAULT",
+    ] {
+        let request = Request::post(path).header("host", "localhost:8080").body(Body::empty()).unwrap();
+        let answer = Answer::of(host.send(request).await).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        let metadata = challenge.strip_prefix("Bearer resource_metadata=\"http://localhost:8080").unwrap();
+        let document = host.get(metadata.trim_end_matches('"')).await.json();
+        assert_eq!(document["authorization_servers"], json!([url]));
+        assert!(
+            document["resource"].as_str().unwrap().ends_with("/invocations?qualifier=DEFAULT"),
+            "{document}"
+        );
+    }
+    let mut signed = signed(&host, &operator, INVOKE, &session, "{}");
+    signed.headers_mut().insert("host", "localhost".parse().unwrap());
+    assert_eq!(host.send(signed).await.status(), StatusCode::FORBIDDEN);
+    // What does not reach the agent is the operator's.
+    assert_eq!(host.get("/runtimes/tester/").await.status, StatusCode::OK);
     host.end().await;
 }

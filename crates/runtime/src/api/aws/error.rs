@@ -14,7 +14,8 @@ use crate::registry::RegistryError;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
 
-const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// Where clients read the name of an exception.
+pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// The exceptions of AWS's API that this host raises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +123,13 @@ impl AwsError {
         Self { reason, field: Some("clientToken"), ..Self::new(Exception::Validation, message) }
     }
 
+    /// The host has failed; its log tells how.
+    pub(super) fn internal() -> Self {
+        Self::new(Exception::InternalServer, "internal error: the host's log tells what went wrong")
+    }
+
     /// There is no such thing.
-    pub(super) fn not_found(message: impl Into<String>) -> Self {
+    pub(in crate::api) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exception::ResourceNotFound, message)
     }
 
@@ -169,7 +175,7 @@ impl From<ApiError> for AwsError {
             ApiError::Store(error) => error.into(),
             ApiError::Log(error) => {
                 tracing::error!(error = %error, "cannot read a log");
-                internal()
+                Self::internal()
             }
         }
     }
@@ -178,7 +184,7 @@ impl From<ApiError> for AwsError {
 impl From<StoreError> for AwsError {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %error, "the store failed a request");
-        internal()
+        Self::internal()
     }
 }
 
@@ -194,10 +200,6 @@ impl From<RegistryError> for AwsError {
             RegistryError::Store(error) => error.into(),
         }
     }
-}
-
-fn internal() -> AwsError {
-    AwsError::new(Exception::InternalServer, "internal error: the host's log tells what went wrong")
 }
 
 fn not_admitted(why: &NotAdmitted) -> AwsError {

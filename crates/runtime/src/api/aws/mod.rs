@@ -11,17 +11,23 @@ mod unread;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::call::SESSION_ID;
 use super::{Api, ApiError};
+
+use error::ERROR_TYPE;
 
 pub(super) use error::AwsError;
 pub(crate) use replay::Replays;
 
+/// Most bytes of an error that is not ours.
+const MOST_OF_FOREIGN: usize = 1_024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The paths of both services.
@@ -42,7 +48,23 @@ pub(super) fn told(path: &str, error: ApiError) -> Response {
 
 /// Every answer carries an id, which SDKs show with an error.
 async fn name_request(request: Request, next: Next) -> Response {
-    named(next.run(request).await)
+    let response = next.run(request).await;
+    named(if is_foreign(&response) { translated(response).await } else { response })
+}
+
+/// Whether it is an error of neither this API nor an agent: one of the web framework's, which
+/// AWS's clients do not understand.
+fn is_foreign(response: &Response) -> bool {
+    let headers = response.headers();
+    response.status().is_client_error()
+        && !headers.contains_key(ERROR_TYPE)
+        && !headers.contains_key(SESSION_ID)
+}
+
+async fn translated(response: Response) -> Response {
+    let status = response.status();
+    let said = to_bytes(response.into_body(), MOST_OF_FOREIGN).await.unwrap_or_default();
+    AwsError::unreadable(format!("{status}: {}", String::from_utf8_lossy(&said))).into_response()
 }
 
 /// An answer with an id, which SDKs show with an error.

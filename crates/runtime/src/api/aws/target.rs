@@ -1,6 +1,6 @@
 //! Which session of which agent a request of the data plane is for.
 
-use agentcore_auth::{ALL_AGENTS, Action};
+use agentcore_auth::ALL_AGENTS;
 use agentcore_protocol::{SessionId, headers};
 use axum::extract::Query;
 use axum::http::{HeaderMap, Uri};
@@ -59,7 +59,7 @@ impl Target {
         let parameters = Parameters::of(uri)?;
         let found = api.registry.find(runtime, parameters.qualifier.as_deref());
         // Who may not invoke every agent learns nothing of those there are.
-        caller.must(Action::Invoke, found.as_deref().unwrap_or(ALL_AGENTS))?;
+        caller.must_invoke(api, found.as_deref().unwrap_or(ALL_AGENTS))?;
         let agent = found?;
         let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let session = header.map(|value| value.into_owned()).or(parameters.session);

@@ -102,6 +102,10 @@ async fn what_comes_from_elsewhere_or_asks_for_nothing_known_is_told_so_too() {
         (refused.status.as_u16(), &refused.headers[super::ERROR_TYPE]),
         (403, &"AccessDeniedException".parse().unwrap())
     );
+    let long = " ".repeat(2 * 1024 * 1024 + 1);
+    let long = call(&host, "POST /runtimes/tester/stopruntimesession", &[], long).await;
+    error(&long, 400, "ValidationException");
+    error(&call(&host, "POST /runtimes/%FF/invocations", &[], "{}").await, 400, "ValidationException");
     for unknown in ["GET /runtimes/tester/nothing", "DELETE /runtimes/tester/invocations"] {
         let unknown = call(&host, unknown, &[], "").await;
         assert_eq!(unknown.headers[super::ERROR_TYPE], "ResourceNotFoundException");

@@ -63,6 +63,7 @@ fn heard(answer: Result<Response, Unheard>) -> Response {
         Err(Unheard::RanNothing) => {
             AwsError::new(Exception::RetryableConflict, "the earlier attempt reached no agent: try again")
         }
+        Err(Unheard::NoAnswer) => AwsError::internal(),
         Err(Unheard::TooMuch) => {
             AwsError::conflict("the answer was too large to be kept, and was given to an earlier attempt")
         }
@@ -79,19 +80,35 @@ async fn record(
     parts: Parts,
     body: Body,
 ) {
-    let (answer, ran_nothing) = run(&api, &target, &parts, body).await;
+    let mut running = Running { api, key, recording, ending: Ending::BrokenOff, ran_nothing: false };
+    let (answer, ran_nothing) = run(&running.api, &target, &parts, body).await;
     if ran_nothing {
         // The next attempt is the first one again.
-        api.replays.forget(&key);
+        running.api.replays.forget(&running.key);
+        running.ran_nothing = true;
     }
     let (head, body) = answer.into_parts();
     let is_stream = is_stream(&head.headers);
-    recording.begin(head, ran_nothing);
-    let ending = tape(&api, &recording, body, is_stream).await;
-    recording.end(ending);
-    if !ran_nothing {
-        // Also if it broke off: the agent has run.
-        api.replays.keep(key);
+    running.recording.begin(head, ran_nothing);
+    running.ending = tape(&running.api, &running.recording, body, is_stream).await;
+}
+
+/// An invocation that is recorded. However its task ends, those who listen hear of it.
+struct Running {
+    api: Arc<Api>,
+    key: Key,
+    recording: Arc<Recording>,
+    ending: Ending,
+    ran_nothing: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.recording.end(self.ending);
+        if !self.ran_nothing {
+            // Also if it broke off: the agent may have run.
+            self.api.replays.keep(self.key.clone());
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub(in crate::api::aws) enum Unheard {
     RanNothing,
     /// The beginning was too much to be kept.
     TooMuch,
+    /// The task that ran it has ended without one.
+    NoAnswer,
 }
 
 #[derive(Default)]
@@ -119,7 +121,9 @@ impl Recording {
     pub(in crate::api::aws) async fn listen(self: Arc<Self>) -> Result<Response, Unheard> {
         let (head, listener) = self
             .wait(|tape| {
-                let head = tape.head.clone()?;
+                let Some(head) = tape.head.clone() else {
+                    return tape.end.map(|_| Err(Unheard::NoAnswer));
+                };
                 if tape.dropped > 0 {
                     return Some(Err(Unheard::TooMuch));
                 }
@@ -139,7 +143,9 @@ impl Recording {
 
     /// As [`Recording::listen`], for those who come again: they are told when nothing was run.
     pub(in crate::api::aws) async fn listen_again(self: Arc<Self>) -> Result<Response, Unheard> {
-        let ran_nothing = self.wait(|tape| tape.head.is_some().then_some(tape.ran_nothing)).await;
+        let is_known =
+            |tape: &mut Tape| (tape.head.is_some() || tape.end.is_some()).then_some(tape.ran_nothing);
+        let ran_nothing = self.wait(is_known).await;
         if ran_nothing { Err(Unheard::RanNothing) } else { self.listen().await }
     }
 
@@ -269,6 +275,15 @@ mod tests {
         recording.add("one".into());
         recording.end(Ending::BrokenOff);
         assert!(recording.listen().await.unwrap().into_body().collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_an_answer_that_never_comes_is_told() {
+        let recording = recording();
+        let waits = tokio::spawn(recording.clone().listen());
+        recording.end(Ending::BrokenOff);
+        assert_eq!(waits.await.unwrap().err(), Some(Unheard::NoAnswer));
+        assert_eq!(recording.listen_again().await.err(), Some(Unheard::NoAnswer));
     }
 
     #[tokio::test]
