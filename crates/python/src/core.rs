@@ -60,15 +60,31 @@ impl Core {
         })
     }
 
-    /// Says how threads are started that call `work` and `deliver`.
+    /// Says how threads are started that call `worker_started` and `next_job`, and `deliver`.
     fn set_starters(&self, worker: Py<PyAny>, courier: Py<PyAny>) {
         self.workers.set_starter(worker);
         self.courier.set_starter(courier);
     }
 
-    /// A worker thread's whole life.
-    fn work(&self, py: Python<'_>, serve: &Bound<'_, PyAny>) {
-        self.workers.serve(py, serve);
+    /// The first thing that a worker thread calls.
+    fn worker_started(&self) {
+        self.workers.started();
+    }
+
+    /// What a worker thread is to do next: a request to answer, or something to call. None: it is
+    /// to end.
+    fn next_job(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.workers.next(py).transpose()
+    }
+
+    /// Ends the threads that have nothing to do. To be called before the interpreter ends.
+    fn dismiss(&self, py: Python<'_>) {
+        if self.process.load(Ordering::Acquire) == std::process::id() {
+            py.detach(|| {
+                self.workers.dismiss();
+                self.courier.dismiss();
+            });
+        }
     }
 
     /// The courier thread's whole life.
@@ -82,9 +98,9 @@ impl Core {
         self.event_loop.descriptor()
     }
 
-    /// Does the event loop's work.
-    fn drain(&self, py: Python<'_>, serve: &Bound<'_, PyAny>) {
-        self.event_loop.drain(py, serve);
+    /// The event loop's work: requests and sockets to serve, and what is to be called.
+    fn drain(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        self.event_loop.drain(py)
     }
 
     /// Has `callable` called on a worker thread.

@@ -17,6 +17,9 @@ use crate::exchange::RawHeaders;
 /// How long the thread stays without anything to deliver.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How long the thread may take to end.
+const LEAVE: Duration = Duration::from_secs(5);
+
 /// Something for whoever relays a request.
 pub(crate) enum Message {
     /// Status and headers.
@@ -31,6 +34,8 @@ pub(crate) enum Message {
 pub(crate) struct Courier {
     state: Mutex<State>,
     work: Condvar,
+    /// The thread is not [`away`](State::away) any more.
+    back: Condvar,
     starter: OnceLock<Py<PyAny>>,
 }
 
@@ -38,6 +43,10 @@ pub(crate) struct Courier {
 struct State {
     messages: VecDeque<(Py<PyAny>, Message)>,
     running: bool,
+    /// The thread waits for messages, without the interpreter lock.
+    away: bool,
+    /// The thread ends once there are no messages, and no other is started.
+    dismissed: bool,
 }
 
 impl Courier {
@@ -58,9 +67,11 @@ impl Courier {
 
     /// Starts the thread, if it is not there. Called by Python threads, before they relay.
     pub(crate) fn ensure_running(&self, py: Python<'_>) -> PyResult<()> {
-        if std::mem::replace(&mut self.lock().running, true) {
+        let mut state = self.lock();
+        if state.dismissed || std::mem::replace(&mut state.running, true) {
             return Ok(());
         }
+        drop(state);
         match self.starter.get().map(|starter| starter.call0(py)) {
             Some(Err(error)) => {
                 self.lock().running = false;
@@ -72,7 +83,7 @@ impl Courier {
 
     /// Delivers until there has been nothing for a while. The thread's whole life.
     pub(crate) fn run(&self, py: Python<'_>, still_needed: impl Fn() -> bool + Sync) {
-        while let Some((deliver, message)) = py.detach(|| self.wait(&still_needed)) {
+        while let Some((deliver, message)) = self.next(py, &still_needed) {
             let delivered = match message {
                 Message::Head(status, headers) => deliver.call1(py, (status, bytes_of(py, headers))),
                 Message::Piece(piece) => deliver.call1(py, (0, PyBytes::new(py, &piece))),
@@ -84,11 +95,36 @@ impl Courier {
         }
     }
 
+    /// Ends the thread, and waits until it does not want the interpreter lock any more.
+    pub(crate) fn dismiss(&self) {
+        let mut state = self.lock();
+        state.dismissed = true;
+        self.work.notify_one();
+        let away = |state: &mut State| state.away;
+        drop(self.back.wait_timeout_while(state, LEAVE, away).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn next(
+        &self,
+        py: Python<'_>,
+        still_needed: &(impl Fn() -> bool + Sync),
+    ) -> Option<(Py<PyAny>, Message)> {
+        self.lock().away = true;
+        let message = py.detach(|| self.wait(still_needed));
+        self.lock().away = false;
+        self.back.notify_all();
+        message
+    }
+
     fn wait(&self, still_needed: impl Fn() -> bool) -> Option<(Py<PyAny>, Message)> {
         let mut state = self.lock();
         loop {
             if let Some(message) = state.messages.pop_front() {
                 return Some(message);
+            }
+            if state.dismissed {
+                state.running = false;
+                return None;
             }
             let (woken, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
             state = woken;

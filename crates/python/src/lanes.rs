@@ -23,18 +23,16 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// Does it: requests and sockets are given to `serve`.
-    fn run(self, py: Python<'_>, serve: &Bound<'_, PyAny>) {
-        let done = match self {
-            Self::Exchange(exchange) => {
-                Bound::new(py, *exchange).and_then(|exchange| serve.call1((exchange,)))
-            }
-            Self::Socket(socket) => Bound::new(py, *socket).and_then(|socket| serve.call1((socket,))),
-            Self::Call(callable) => callable.bind(py).call0(),
-        };
-        if let Err(error) = done {
-            error.write_unraisable(py, Some(serve));
-        }
+    /// As Python has it: a request, a socket, or something to be called.
+    ///
+    /// It is for Python to do it, below no frame of ours: a thread that still runs while the
+    /// interpreter ends is unwound, which Rust does not survive.
+    fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self {
+            Self::Exchange(exchange) => Bound::new(py, *exchange)?.into_any().unbind(),
+            Self::Socket(socket) => Bound::new(py, *socket)?.into_any().unbind(),
+            Self::Call(callable) => callable,
+        })
     }
 }
 

@@ -114,9 +114,9 @@ def test_handlers_that_hang_do_not_keep_others_from_being_called():
         assert all(isinstance(call.exception(), httpx.ReadTimeout) for call in hanging)
 
 
-def leave_midway(agent, kind, count):
+def leave_midway(agent, stream, count):
     """Opens streams, reads a little, and leaves."""
-    payload = json.dumps({"do": kind, "count": 0, "forever": True}).encode()
+    payload = json.dumps({"count": 0, "forever": True, **stream}).encode()
     head = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(payload)
     sockets = [socket.create_connection(("127.0.0.1", agent.port)) for _ in range(count)]
     for client in sockets:
@@ -135,16 +135,28 @@ def resident_kib(agent):
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
-@pytest.mark.parametrize("kind", ["generator", "async_generator"])
-def test_200_clients_that_leave_midway_leave_nothing_behind(rust_agent, kind):
-    leave_midway(rust_agent, kind, 100)
-    eventually(lambda: len(rust_agent.invoke({"do": "closed"}).json()) == 100)
-    before = resident_kib(rust_agent)
-    leave_midway(rust_agent, kind, 100)
-    eventually(lambda: len(rust_agent.invoke({"do": "closed"}).json()) == 200)
-    threads = rust_agent.invoke({"do": "threads"}).json()
+STREAMS = [{"do": "generator"}, {"do": "async_generator"}, {"do": "async_generator", "pause": 600}]
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=["generator", "async_generator", "waiting_async_generator"])
+def test_200_clients_that_leave_midway_leave_nothing_behind(rust_agent, stream):
+    ask = lambda action: rust_agent.invoke({"do": action}).json()  # noqa: E731
+    closed = 0
+
+    def leave(count):
+        nonlocal closed
+        closed += count
+        leave_midway(rust_agent, stream, count)
+        eventually(lambda: len(ask("closed")) == closed)
+
+    leave(100)  # whatever is made once is made now
+    before, memory = ask("in_use"), resident_kib(rust_agent)
+    leave(100)
+    leave(100)
+    eventually(lambda: ask("in_use") == before)
+    threads = ask("threads")
     assert len(threads) < 20, threads  # the workers, whose number clients do not decide
-    assert resident_kib(rust_agent) < before + 8 * 1024
+    assert resident_kib(rust_agent) < memory + 4 * 1024
     code, log = rust_agent.stop()
     assert code == 0, log
 
@@ -207,6 +219,15 @@ def test_a_signal_drains_and_ends_well(number):
         assert code == 0, log
         assert "the task has ended" in log
         assert "Traceback" not in log
+
+
+def test_handlers_that_never_return_do_not_spoil_the_end():
+    with served("rust", "agents.variants", "restless") as agent:
+        for payload in ["compute", "compute", "sleep", "sleep"]:
+            with pytest.raises(httpx.ReadTimeout):
+                agent.invoke(payload, timeout=0.3)
+        code, log = agent.stop()
+        assert code == 0, log
 
 
 def test_log_lines_are_json_and_name_the_request():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._handlers import belongs_on_loop, takes_context
 from ._json import encode, encode_compact
-from ._native import Socket
+from ._native import Exchange, Socket
 from ._stream import SyncStream, text_of
 from .runtime.context import RequestContext, _exchange
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from ._async_stream import AsyncStream
-    from ._native import Core, Exchange
+    from ._native import Core
     from ._runtime import Runtime
     from .runtime.app import BedrockAgentCoreApp
 
@@ -38,6 +38,24 @@ class Dispatcher:
         # Tasks that nobody else holds on to: the loop does not.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._known: tuple[Any, bool] = (None, False)
+
+    def work(self, job: Any) -> None:
+        """Does a worker's job: a request to answer, or something to call."""
+        self._do(job, self.serve_on_worker)
+
+    def work_on_loop(self, job: Any) -> None:
+        """Does the event loop's: also WebSockets, and requests to the ASGI application."""
+        self._do(job, self.serve_on_loop)
+
+    def _do(self, job: Any, serve: Callable[[Any], object]) -> None:
+        try:
+            if isinstance(job, (Exchange, Socket)):
+                serve(job)
+            else:
+                job()
+        except BaseException as error:
+            # Nobody is there to catch it, and the thread has other work to do.
+            self._app.logger.error("Error outside of a handler", exc_info=error)
 
     def serve_on_worker(self, exchange: Exchange) -> None:
         """Answers an invocation, on a thread that may block."""

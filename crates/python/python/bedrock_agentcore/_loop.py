@@ -67,7 +67,7 @@ class LoopThread:
     def _run(self) -> None:
         self._loop = loop = _new_loop()
         asyncio.set_event_loop(loop)
-        loop.add_reader(self._core.descriptor(), self._core.drain, self._serve)
+        loop.add_reader(self._core.descriptor(), self._drain)
         loop.call_soon(self._ready.set)
         while not self._stopping:
             try:
@@ -77,6 +77,10 @@ class LoopThread:
                 # an agent does not end because one of its handlers says so.
                 continue
         _finish(loop)
+
+    def _drain(self) -> None:
+        for job in self._core.drain():
+            self._serve(job)
 
     def stop(self) -> None:
         """Ends the loop, and waits for its thread a while."""

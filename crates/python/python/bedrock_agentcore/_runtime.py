@@ -33,6 +33,8 @@ class Runtime:
         self.state: dict[str, Any] | None = None
         me = weakref.ref(self)
         core.set_starters(_starter(me, "agentcore-worker", Runtime._work), _starter(me, "agentcore-courier", Runtime._deliver))
+        # At the latest before the interpreter ends.
+        weakref.finalize(self, core.dismiss)
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -64,7 +66,7 @@ class Runtime:
             if self._loop is None:
                 from ._loop import LoopThread
 
-                self._loop = LoopThread(self._core, self.dispatcher.serve_on_loop)
+                self._loop = LoopThread(self._core, self.dispatcher.work_on_loop)
             return self._loop
 
     def on_loop(self) -> bool:
@@ -88,7 +90,12 @@ class Runtime:
         return _tasks.cancel(self._core, task_id)
 
     def _work(self) -> None:
-        self._core.work(self.dispatcher.serve_on_worker)
+        core = self._core
+        core.worker_started()
+        work = self.dispatcher.work
+        while (job := core.next_job()) is not None:
+            work(job)
+            del job  # not held while there is nothing to do
 
     def _deliver(self) -> None:
         self._core.deliver()

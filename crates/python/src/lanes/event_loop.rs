@@ -41,11 +41,11 @@ impl EventLoop {
         self.ear.as_raw_fd()
     }
 
-    /// Does all work there is. Called by the event loop.
-    pub(crate) fn drain(&self, py: Python<'_>, serve: &Bound<'_, PyAny>) {
+    /// All work there is. Called by the event loop.
+    pub(crate) fn drain(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let _ = (&self.ear).read(&mut [0; 64]);
         self.rung.store(false, Ordering::Release);
         let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        jobs.into_iter().for_each(|job| job.run(py, serve));
+        jobs.into_iter().map(|job| job.into_python(py)).collect()
     }
 }

@@ -25,12 +25,16 @@ const MOST: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long threads without work may take to end.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// Work for the worker threads.
 pub(crate) struct Workers {
     state: Mutex<State>,
     work: Condvar,
-    /// Starts a thread that calls [`serve`](Self::serve).
+    /// There may be one less [`away`](State::away).
+    back: Condvar,
+    /// Starts a thread that calls [`started`](Self::started) and then [`next`](Self::next).
     starter: OnceLock<Py<PyAny>>,
 }
 
@@ -41,6 +45,10 @@ struct State {
     idle: usize,
     /// A thread has been woken or started, and will look for work once it has the interpreter lock.
     coming: bool,
+    /// Threads without the interpreter lock that will want it: they wait for work, or start.
+    away: usize,
+    /// Threads without work end, and there are no new ones.
+    dismissed: bool,
     /// Somebody is about to look whether work is stuck.
     watched: bool,
     /// How many jobs have been taken: if it stands still, work is stuck.
@@ -49,7 +57,7 @@ struct State {
 
 impl Workers {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), work: Condvar::new(), starter: OnceLock::new() }
+        Self { state: Mutex::default(), work: Condvar::new(), back: Condvar::new(), starter: OnceLock::new() }
     }
 
     pub(crate) fn set_starter(&self, starter: Py<PyAny>) {
@@ -75,7 +83,7 @@ impl Workers {
 
     /// Has one more thread look for work, if there is one to be had and none is coming.
     fn summon(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if state.coming {
+        if state.coming || state.dismissed {
             return;
         }
         if state.idle > 0 {
@@ -98,7 +106,7 @@ impl Workers {
             loop {
                 tokio::time::sleep(PATIENCE).await;
                 let mut state = workers.lock();
-                if state.jobs.is_empty() || state.threads >= MOST {
+                if state.jobs.is_empty() || state.threads >= MOST || state.dismissed {
                     state.watched = false;
                     return;
                 }
@@ -115,36 +123,74 @@ impl Workers {
     fn add_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.threads += 1;
         state.coming = true;
+        // The new thread, and the one that starts it.
+        state.away += 2;
         drop(state);
         let workers = Arc::clone(self);
         let start = move || {
             Python::attach(|py| {
-                let started = match workers.starter.get() {
-                    Some(starter) => starter.call0(py).map(drop),
-                    None => Ok(()),
-                };
-                if let Err(error) = started {
-                    workers.lock().lose_thread();
+                let started = workers.starter.get().map(|starter| starter.call0(py));
+                if let Some(Err(error)) = started {
+                    workers.lose_thread();
                     error.write_unraisable(py, None);
                 }
             });
+            workers.came_back(1);
         };
         if std::thread::Builder::new().name("agentcore-starter".into()).spawn(start).is_err() {
-            self.lock().lose_thread();
+            self.lose_thread();
+            self.came_back(1);
         }
     }
 
-    /// Works until there has been nothing to do for a while. A worker thread's whole life.
-    pub(crate) fn serve(self: &Arc<Self>, py: Python<'_>, serve: &Bound<'_, PyAny>) {
+    /// A thread that was to come does not.
+    fn lose_thread(&self) {
+        let mut state = self.lock();
+        state.threads -= 1;
+        state.coming = false;
+        drop(state);
+        self.came_back(1);
+    }
+
+    fn came_back(&self, threads: usize) {
+        let mut state = self.lock();
+        state.away -= threads;
+        if state.dismissed {
+            self.back.notify_all();
+        }
+    }
+
+    /// To be called first by a thread that was started.
+    pub(crate) fn started(&self) {
         self.lock().coming = false;
+        self.came_back(1);
+    }
+
+    /// What a worker thread is to do next. `None`: there was nothing for so long that it is to end.
+    pub(crate) fn next(self: &Arc<Self>, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         loop {
             // With the interpreter lock in hand: see the module's documentation.
-            match self.take() {
-                Some(job) => job.run(py, serve),
-                None if py.detach(|| self.wait()) => self.lock().coming = false,
-                None => return,
+            if let Some(job) = self.take() {
+                return Some(job.into_python(py));
             }
+            self.lock().away += 1;
+            let go_on = py.detach(|| self.wait());
+            self.came_back(1);
+            if !go_on {
+                return None;
+            }
+            self.lock().coming = false;
         }
+    }
+
+    /// Ends the threads that have no work, and waits until none of them wants the interpreter lock
+    /// any more: one that gets it when the interpreter ends would be unwound.
+    pub(crate) fn dismiss(&self) {
+        let mut state = self.lock();
+        state.dismissed = true;
+        self.work.notify_all();
+        let away = |state: &mut State| state.away > 0;
+        drop(self.back.wait_timeout_while(state, LEAVE, away).unwrap_or_else(PoisonError::into_inner));
     }
 
     fn take(self: &Arc<Self>) -> Option<Job> {
@@ -165,20 +211,16 @@ impl Workers {
         if !state.jobs.is_empty() {
             return true;
         }
-        state.idle += 1;
-        let (mut state, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-        state.idle -= 1;
+        let mut timed_out = true;
+        if !state.dismissed {
+            state.idle += 1;
+            let (woken, wait) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            (state, timed_out) = (woken, wait.timed_out());
+            state.idle -= 1;
+        }
         // Woken and timed out can be the same moment: whoever is expected comes.
-        let end = wait.timed_out() && state.jobs.is_empty() && !state.coming;
+        let end = state.jobs.is_empty() && (state.dismissed || timed_out && !state.coming);
         state.threads -= usize::from(end);
         !end
-    }
-}
-
-impl State {
-    /// A thread that was to come does not.
-    fn lose_thread(&mut self) {
-        self.threads -= 1;
-        self.coming = false;
     }
 }

@@ -3,6 +3,8 @@
 import asyncio
 import contextvars
 import dataclasses
+import gc
+import os
 import threading
 import time
 
@@ -65,6 +67,14 @@ async def pieces():
     yield b"two"
 
 
+def in_use():
+    """What a request must not leave behind, counted."""
+    gc.collect()
+    kinds = {"Context", "generator", "async_generator", "coroutine", "Task", "SyncStream", "AsyncStream"}
+    found = [kind for kind in (type(it).__name__ for it in gc.get_objects()) if kind in kinds]
+    return {"open_files": len(os.listdir("/proc/self/fd"))} | {kind: found.count(kind) for kind in sorted(kinds)}
+
+
 def raise_it(error):
     raise error
 
@@ -102,6 +112,7 @@ ACTIONS = {
     },
     "set_marker": lambda p, c: marker.set("leaked") and None,
     "closed": lambda p, c: list(closed),
+    "in_use": lambda p, c: in_use(),
     "threads": lambda p, c: sorted(t.name for t in threading.enumerate()),
     "sleep": lambda p, c: time.sleep(p["seconds"]),
     "start": lambda p, c: app_of(p).add_async_task("counted", {"batch": 100}),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import ctypes
+import functools
 import os
 import sys
 import threading
@@ -136,6 +137,20 @@ def stuck():
         if payload == "hang":
             threading.Event().wait()
         return "done"
+
+    return app
+
+
+def restless():
+    """Handlers that never return, and an agent that does not wait for them."""
+    app = BedrockAgentCoreApp()
+    app.run = functools.partial(app.run, timeout_graceful_shutdown=0.1)
+
+    @app.entrypoint
+    def handler(payload):
+        while True:
+            if payload == "sleep":
+                time.sleep(0.0005)
 
     return app
 
