@@ -12,10 +12,9 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper_util::rt::TokioIo;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::json;
@@ -174,10 +173,17 @@ async fn issuer() -> (String, Ed25519KeyPair) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let metadata = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
     let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
-    let router = Router::new()
-        .route("/.well-known/openid-configuration", get(async || Json(metadata)))
-        .route("/keys", get(async || Json(keys)));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
+        let document = if request.uri().path() == "/keys" { &keys } else { &metadata };
+        std::future::ready(Ok::<_, std::convert::Infallible>(hyper::Response::new(document.to_string())))
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(answer.clone());
+            let connection = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        }
+    });
     (url, key)
 }
 
