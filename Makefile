@@ -17,6 +17,10 @@ VENV_READY := $(VENV)/.ready
 # Where Rust tests find agents' interpreters: one with the official SDK, one with ours.
 TEST_PYTHONS = AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python \
   AGENTCORE_TEST_PACKAGE_PYTHON=$(abspath $(PACKAGE_VENV))/bin/python
+AWSCLI_VENV := $(TARGET)/awscli-venv
+AWSCLI_VENV_READY := $(AWSCLI_VENV)/.ready
+JS := $(TARGET)/js
+JS_READY := $(JS)/.ready
 BENCH_VENV := $(TARGET)/bench-venv
 BENCH_VENV_READY := $(BENCH_VENV)/.ready
 
@@ -43,9 +47,11 @@ test: lint docs test-rust test-aws test-python ## Format, lint, unit, integratio
 test-rust: $(VENV_READY) package
 	$(TEST_PYTHONS) cargo test --workspace --quiet
 
-test-aws: $(VENV_READY) ## AWS's own boto3 against a host, every answer checked against its model
+test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) ## AWS's own clients against a host: boto3, its command line and, where npm is, its SDK for JavaScript
 	cargo build --quiet -p agentcore
-	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore $(abspath $(VENV))/bin/python -m pytest
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_READY); fi
+	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore AWS_CLI=$(abspath $(AWSCLI_VENV))/bin/aws \
+	  AWS_JS_MODULES=$(abspath $(JS))/node_modules $(abspath $(VENV))/bin/python -m pytest
 
 test-long: $(VENV_READY) package ## The tests that take minutes: rounds of killed hosts, and many more random histories
 	PROPTEST_CASES=200000 cargo test --quiet -p agentcore-runtime --lib random_histories
@@ -72,6 +78,17 @@ docs: ## Build the documentation, warnings denied
 $(VENV_READY): tests/python/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(AWSCLI_VENV_READY): tests/python/requirements-awscli.txt
+	python3 -m venv $(AWSCLI_VENV)
+	$(AWSCLI_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(JS_READY): tests/js/package.json tests/js/package-lock.json
+	mkdir -p $(JS)
+	cp $^ $(JS)
+	cd $(JS) && npm ci --silent --no-fund --no-audit
 	touch $@
 
 $(BENCH_VENV_READY): benches/requirements.txt

@@ -1,0 +1,64 @@
+"""AWS's command line and its SDK for JavaScript. `make test-aws` says where they are."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+TOUR = pathlib.Path(__file__).parents[2] / "js/tour.cjs"
+
+
+def test_the_command_line_invokes_and_tells_errors(host, session, tmp_path):
+    cli = os.environ.get("AWS_CLI")
+    if not cli:
+        pytest.skip("AWS_CLI names no aws")
+    credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+    environment = {**os.environ, **credentials, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+
+    def aws(*arguments):
+        command = [cli, "--endpoint-url", host.url, "--output", "json", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    listed = json.loads(aws("bedrock-agentcore-control", "list-agent-runtimes").stdout)["agentRuntimes"]
+    (arn,) = [each["agentRuntimeArn"] for each in listed if each["agentRuntimeName"] == "tester"]
+    invoke = ("bedrock-agentcore", "invoke-agent-runtime", "--payload", "{}", "--runtime-session-id", session)
+    answer = aws(*invoke, "--agent-runtime-arn", arn, str(tmp_path / "answer"))
+    assert json.loads(answer.stdout)["statusCode"] == 200, answer.stderr
+    assert json.loads((tmp_path / "answer").read_text())["session"] == session
+    unknown = aws(*invoke, "--agent-runtime-arn", "nobody", str(tmp_path / "none"))
+    assert unknown.returncode != 0 and "(ResourceNotFoundException)" in unknown.stderr
+
+
+def test_the_sdk_for_javascript_makes_its_tour(host):
+    modules = os.environ.get("AWS_JS_MODULES")
+    if not modules or not shutil.which("node"):
+        pytest.skip("AWS_JS_MODULES names no node_modules, or there is no node")
+    toured = subprocess.run(
+        ["node", TOUR, host.url], env={**os.environ, "NODE_PATH": modules}, capture_output=True, text=True, timeout=120
+    )
+    assert toured.returncode == 0, toured.stderr
+    seen = json.loads(toured.stdout)
+    assert seen == {
+        "created": "READY",
+        "artifact": {
+            "codeConfiguration": {
+                "code": {"s3": {"bucket": "local", "prefix": "writer/"}},
+                "runtime": "PYTHON_3_12",
+                "entryPoint": ["main.py"],
+            }
+        },
+        "answer": "javascript-".ljust(40, "-"),
+        "stream": 'data: {"item": 0}\n\ndata: {"item": 1}\n\n',
+        "failure": [True, 424, True],
+        "events": [
+            {"contentStart": {}},
+            {"contentDelta": {"stdout": "hello\n"}},
+            {"contentStop": {"exitCode": 0, "status": "COMPLETED"}},
+        ],
+        "stopped": 200,
+        "deleted": "DELETING",
+        "gone": True,
+    }
