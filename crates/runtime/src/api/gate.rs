@@ -9,14 +9,20 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::caller::Caller;
-use super::{Api, access, aws, tokens};
+use super::{Api, access, aws, subprotocol, tokens};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    match pass(&api, request).await {
-        Ok(request) => next.run(request).await,
-        Err(answer) => answer,
+    let mut request = match pass(&api, request).await {
+        Ok(request) => request,
+        Err(answer) => return answer,
+    };
+    let had_token = subprotocol::take(request.headers_mut());
+    let mut response = next.run(request).await;
+    if had_token {
+        subprotocol::answer(&mut response);
     }
+    response
 }
 
 /// The request with its caller, or the answer to somebody who may not call.

@@ -15,6 +15,7 @@ mod front;
 mod gate;
 mod proxy;
 mod root;
+mod subprotocol;
 mod tokens;
 mod v1;
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn at(millis: u64) -> Timestamp {
@@ -76,4 +78,64 @@ fn tags_belong_to_a_runtime_or_an_endpoint_and_are_bounded() {
     assert!(tagged.tags(None).unwrap().is_empty());
     let many: Tags = (0..51).map(|number| (number.to_string(), String::new())).collect();
     assert!(matches!(runtime.with_tags(None, many), Err(RegistryError::Invalid { field: "tags", .. })));
+}
+
+/// A change of a runtime, as random histories make them.
+#[derive(Debug, Clone)]
+enum Step {
+    Update,
+    DeleteVersion(u32),
+    Point(&'static str, Option<u32>),
+    Delete(&'static str),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let name = prop::sample::select(&["DEFAULT", "prod", "staging"]);
+    let step = prop_oneof![
+        Just(Step::Update),
+        (1u32..8).prop_map(Step::DeleteVersion),
+        (name.clone(), prop::option::of(1u32..8)).prop_map(|(name, version)| Step::Point(name, version)),
+        name.prop_map(Step::Delete),
+    ];
+    prop::collection::vec(step, 0..40)
+}
+
+fn take(runtime: &Runtime, step: &Step, now: Timestamp) -> Result<Runtime, RegistryError> {
+    match step {
+        Step::Update => runtime.with_version(settings(), definition("/bin/n"), now),
+        Step::DeleteVersion(number) => runtime.without_version(*number),
+        Step::Point(name, version) => {
+            let version = version.map(|version| version.to_string());
+            let made = runtime.with_endpoint(name, version.as_deref(), (None, Tags::new()), now);
+            made.or_else(|_| runtime.with_endpoint_changed(name, version.as_deref(), None, now))
+        }
+        Step::Delete(name) => runtime.without_endpoint(name),
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_done_endpoints_mean_versions_that_are_there_and_numbers_only_rise(steps in steps()) {
+        let (_, mut runtime) = created();
+        for (millis, step) in (2..).zip(&steps) {
+            let before = runtime.clone();
+            let Ok(after) = take(&before, step, at(millis)) else { continue };
+            runtime = after;
+            let newest = runtime.newest().map(|(number, _)| number);
+            prop_assert_eq!(Some(runtime.endpoints[DEFAULT_ENDPOINT].version), newest);
+            prop_assert!(runtime.endpoints.values().all(|endpoint| runtime.versions.contains_key(&endpoint.version)));
+            prop_assert!(runtime.last_version >= before.last_version);
+            for number in runtime.versions.keys().filter(|number| !before.versions.contains_key(number)) {
+                prop_assert!(*number > before.last_version, "{} was used before", number);
+            }
+            let pruned = runtime.with_versions_at_most(2);
+            prop_assert!(pruned.endpoints.values().all(|endpoint| pruned.versions.contains_key(&endpoint.version)));
+        }
+    }
+
+    #[test]
+    fn any_text_names_a_runtime_or_none(text in "(arn:)?[a-z:/-]{0,20}(runtime/)?\\PC{0,30}") {
+        let (catalogue, _) = created();
+        prop_assert!(catalogue.resource(&text).is_err() || text.contains("writer"));
+    }
 }
