@@ -72,6 +72,24 @@ def test_both_packages_in_one_environment_are_named(tmp_path):
     assert "are both installed in" in failed.stderr and "bedrock-agentcore-rs" in failed.stderr
 
 
+@pytest.mark.parametrize("on_top", ["ours", "theirs", "ours alone"])
+def test_awss_package_installed_over_ours_is_named(tmp_path, on_top):
+    package = tmp_path / "bedrock_agentcore"
+    (package / "memory").mkdir(parents=True)
+    if on_top != "ours alone":
+        (package / "memory" / "__init__.py").touch()
+    (package / "__init__.py").write_text("" if on_top == "theirs" else "from . import _elsewhere")
+    (package / "_elsewhere.py").touch()
+    for name in ["bedrock_agentcore_rs.pth", "_bedrock_agentcore_rs.py"]:
+        (tmp_path / name).write_text((PACKAGE.parent / name).read_text())
+    # As Python treats the folder of an environment's packages; no other folder of packages here.
+    code = f"import sys, site; sys.path.insert(0, {str(tmp_path)!r}); site.addsitedir(sys.path[0]); import bedrock_agentcore"
+    done = run(code, "-S", "-P" if sys.version_info >= (3, 11) else "-s")
+    assert done.returncode == 0, done.stderr
+    named = "RuntimeWarning: bedrock-agentcore (AWS's package) was installed over bedrock-agentcore-rs"
+    assert (named in done.stderr) == (on_top == "theirs"), done.stderr
+
+
 def test_importing_and_making_an_app_loads_neither_starlette_nor_asyncio():
     code = "import sys, bedrock_agentcore as b; b.BedrockAgentCoreApp(); print('asyncio' in sys.modules, 'starlette' in sys.modules)"
     assert run(code).stdout.split() == ["False", "False"]
