@@ -36,7 +36,7 @@ def test_much_output_comes_through_whole(data, tester, session):
 
 
 def test_a_command_that_takes_too_long_is_ended(data, tester, session):
-    written, stop = run(data, tester, "echo begun; sleep 600", session, timeout=1)
+    written, stop = run(data, tester, "echo begun; sleep 600", session, timeout=2)
     assert (written["stdout"], stop["status"]) == ("begun\n", "TIMED_OUT")
 
 
