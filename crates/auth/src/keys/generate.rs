@@ -13,6 +13,12 @@ const ID_RANDOM: usize = 16;
 const SECRET_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const SECRET_RANDOM: usize = 40;
 
+/// Whether a text has the form of an id of our keys.
+pub fn is_access_key_id(text: &str) -> bool {
+    let random = text.strip_prefix(PREFIX);
+    random.is_some_and(|text| text.len() == ID_RANDOM && text.bytes().all(|byte| ID_ALPHABET.contains(&byte)))
+}
+
 pub(super) fn id() -> Result<String, KeyError> {
     Ok(format!("{PREFIX}{}", &*text::<ID_RANDOM>(ID_ALPHABET)?))
 }
@@ -44,6 +50,9 @@ mod tests {
         let (id, secret) = (id().unwrap(), secret().unwrap());
         assert!(id.starts_with("AKAC") && id.len() == 20, "{id}");
         assert_eq!(secret.len(), 40);
+        assert!(
+            is_access_key_id(&id) && !is_access_key_id("AKIAABCDEFGHIJKLMNOP") && !is_access_key_id("AKAC")
+        );
         assert_ne!(*secret, *super::secret().unwrap());
     }
 }

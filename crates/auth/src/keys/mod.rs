@@ -16,6 +16,7 @@ use agentcore_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use error::KeyError;
+pub use generate::is_access_key_id;
 pub use master::{MASTER_KEY_FILE, MASTER_KEY_VARIABLE, MasterKey};
 pub use store::{KEYS_FILE, KeyStore};
 

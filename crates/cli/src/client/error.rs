@@ -46,6 +46,11 @@ impl ClientError {
                 "`agentcore status` tells whether the host still runs, and what became of the session"
                     .to_owned()
             }
+            Self::Refused { status: StatusCode::FORBIDDEN, .. } => {
+                "put an access key of the host (`agentcore keys create`) that allows it into AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY"
+                    .to_owned()
+            }
             Self::Refused { .. } => return None,
         })
     }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::model::ErrorBody;
+use super::signature::Signer;
 
 /// Where the host's own API begins.
 const OWN_API: &str = "/_agentcore/v1";
@@ -32,6 +33,7 @@ pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 pub(crate) struct HostClient {
     endpoint: Endpoint,
     http: Client<HttpConnector, Full<Bytes>>,
+    signer: Option<Signer>,
 }
 
 impl HostClient {
@@ -39,7 +41,8 @@ impl HostClient {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector) }
+        let signer = Signer::from_environment(|name| std::env::var(name).ok());
+        Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer }
     }
 
     /// Whom it talks to.
@@ -63,6 +66,7 @@ impl HostClient {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
+        let request = self.signed(request).await?;
         self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 return ClientError::NotRunning { endpoint: self.endpoint.as_str().to_owned() };
@@ -73,6 +77,16 @@ impl HostClient {
                 false => self.connection_error(innermost(&error)),
             }
         })
+    }
+
+    /// The request, signed if there is an access key.
+    async fn signed(&self, request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, ClientError> {
+        let Some(signer) = &self.signer else { return Ok(request) };
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let mut request = Request::from_parts(parts, ());
+        signer.sign(&mut request, &body).map_err(|error| self.connection_error(error.to_string()))?;
+        Ok(request.map(|()| Full::new(body)))
     }
 
     /// Reads from the host's own API; `path` begins behind the version.

@@ -4,6 +4,7 @@ mod endpoint;
 mod error;
 mod host;
 pub(crate) mod model;
+mod signature;
 pub(crate) mod sse;
 
 pub(crate) use endpoint::Endpoint;

@@ -105,6 +105,8 @@ pub(crate) struct SessionCounts {
 /// The body of an error.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ErrorBody {
+    /// Where callers are checked, an error is AWS's.
+    #[serde(alias = "message")]
     pub(crate) error: String,
     pub(crate) details: Option<String>,
 }
