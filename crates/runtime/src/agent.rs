@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agentcore_auth::jwt::{InvalidJwtConfiguration, JwtConfiguration};
-use agentcore_protocol::LifecycleLimits;
+use agentcore_protocol::{LifecycleLimits, headers};
 use agentcore_sandbox::ResourceLimits;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,16 @@ pub enum InvalidAgent {
         /// The reason.
         reason: InvalidJwtConfiguration,
     },
+    /// A header that no agent gets.
+    #[error(
+        "the header {header:?} is never let through to an agent: take it out of request_headers of {agent}"
+    )]
+    Header {
+        /// The agent.
+        agent: String,
+        /// The header.
+        header: String,
+    },
 }
 
 impl AgentDefinition {
@@ -84,7 +94,8 @@ impl AgentDefinition {
     /// Checks what the types do not.
     ///
     /// # Errors
-    /// The name is not one, the program is no absolute path, or the authorizer is unusable.
+    /// The name is not one, the program is no absolute path, the authorizer is unusable, or a
+    /// header is one that no agent gets.
     pub fn validate(&self) -> Result<(), InvalidAgent> {
         if !is_agent_name(&self.name) {
             return Err(InvalidAgent::Name(self.name.clone()));
@@ -98,6 +109,9 @@ impl AgentDefinition {
         if let Some(Err(reason)) = self.authorizer.as_ref().map(JwtConfiguration::validate) {
             return Err(InvalidAgent::Authorizer { agent: self.name.clone(), reason });
         }
+        if let Some(header) = self.request_headers.iter().find(|header| !may_be_let_through(header)) {
+            return Err(InvalidAgent::Header { agent: self.name.clone(), header: header.clone() });
+        }
         Ok(())
     }
 }
@@ -107,6 +121,20 @@ pub(crate) fn is_agent_name(name: &str) -> bool {
     name.len() <= 48
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether a header may be let through to an agent. Credentials are not, as nobody has checked them.
+pub(crate) fn may_be_let_through(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
+    let is_name = lower.len() <= 256
+        && lower.starts_with(|first: char| first.is_ascii_lowercase())
+        && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_name
+        && (lower.starts_with(headers::CUSTOM_PREFIX)
+            || (headers::is_visible_to_agent(&lower)
+                && !begins(&["x-amz", "x-forwarded-", "sec-websocket-", "accept", "content-"])
+                && !["host", "cookie", "authorization"].contains(&&*lower)))
 }
 
 /// How [`ResourceLimits`] are written; the sandbox crate itself knows no serialisation.
@@ -140,5 +168,16 @@ mod tests {
     fn a_relative_program_is_refused() {
         let error = AgentDefinition::new("a", "python3", "/").validate().unwrap_err();
         assert_eq!(error.to_string(), "the program of agent a must be an absolute path, not python3");
+    }
+
+    #[test]
+    fn no_agent_is_promised_a_callers_credentials() {
+        let mut definition = AgentDefinition::new("a", "/bin/true", "/");
+        definition.request_headers = vec!["x-team".into()];
+        assert_eq!(definition.validate(), Ok(()));
+        for header in ["Authorization", "cookie", "host", "x-amz-security-token", "content-length", "a b"] {
+            definition.request_headers = vec![header.into()];
+            assert!(matches!(definition.validate(), Err(InvalidAgent::Header { .. })), "{header}");
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use agentcore_auth::jwt::JwtConfiguration;
+use agentcore_protocol::LifecycleLimits;
 use agentcore_protocol::lifecycle::{LifecycleBounds, LifecycleConfiguration};
-use agentcore_protocol::{LifecycleLimits, headers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::RegistryError;
+use crate::agent::may_be_let_through;
 
 /// Most variables of an environment.
 const MAX_VARIABLES: usize = 50;
@@ -191,7 +192,7 @@ impl Settings {
     fn check_headers(&self) -> Result<(), RegistryError> {
         let Some(allowed) = &self.request_header_configuration else { return Ok(()) };
         let names = &allowed.request_header_allowlist;
-        if names.len() > MAX_HEADERS || names.iter().any(|name| !may_be_allowed(name)) {
+        if names.len() > MAX_HEADERS || names.iter().any(|name| !may_be_let_through(name)) {
             let message = format!(
                 "there may be {MAX_HEADERS} names of the form [A-Za-z][A-Za-z0-9_-]{{0,255}}, none of them Host, Cookie, \
                  Authorization, Accept*, Content-*, X-Forwarded-*, Sec-WebSocket-* or x-amz*"
@@ -200,20 +201,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-/// Whether a header may be let through to an agent. Credentials are not, as nobody has checked them.
-fn may_be_allowed(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
-    let is_name = lower.len() <= 256
-        && lower.starts_with(|first: char| first.is_ascii_lowercase())
-        && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    is_name
-        && (lower.starts_with(headers::CUSTOM_PREFIX)
-            || (headers::is_visible_to_agent(&lower)
-                && !begins(&["x-amz", "x-forwarded-", "sec-websocket-", "accept", "content-"])
-                && !["host", "cookie", "authorization"].contains(&&*lower)))
 }
 
 #[cfg(test)]
