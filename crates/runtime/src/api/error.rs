@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::proxy::ExchangeError;
+use super::query::Unreadable;
 use crate::session::reason::StopKind;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
@@ -121,6 +122,12 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl From<Unreadable> for ApiError {
+    fn from(_: Unreadable) -> Self {
+        Self::BadRequest("The query cannot be read")
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod front;
 mod gate;
 mod proxy;
+mod query;
 mod root;
 mod subprotocol;
 mod tokens;

@@ -1,13 +1,11 @@
 //! The paths at the root: an agent as if it were served here itself.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
-use agentcore_protocol::headers;
 use agentcore_protocol::{PingReport, PingStatus};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -15,9 +13,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::time::timeout;
 
-use super::call::{Call, SESSION_ID, announces_too_much};
+use super::call::{Call, announces_too_much};
 use super::caller::Caller;
 use super::proxy::{ExchangeError, is_websocket};
+use super::query::Parameters;
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::session::SessionHandle;
@@ -90,39 +89,12 @@ fn at_rest(api: &Api) -> Response {
 
 /// Whose session a request is for.
 fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
-    let query = Parameters::of(uri)?;
-    let agent = api.agent(query.agent.as_deref())?;
+    let said = Parameters::of(uri)?;
+    let agent = api.agent(said.agent.as_deref())?;
     caller.must_invoke(api, &agent.name)?;
-    let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let session = match header.or(query.session.map(Cow::Owned)) {
+    let session = match said.session(headers) {
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),
     };
     Ok(SessionKey { principal: caller.principal(), agent: agent.name.clone(), session })
-}
-
-/// What can be said in a query: browsers cannot set headers on a WebSocket.
-#[derive(Default)]
-struct Parameters {
-    agent: Option<String>,
-    session: Option<String>,
-}
-
-impl Parameters {
-    fn of(uri: &Uri) -> Result<Self, ApiError> {
-        let mut parameters = Self::default();
-        if uri.query().is_none_or(str::is_empty) {
-            return Ok(parameters);
-        }
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| ApiError::BadRequest("The query cannot be read"))?;
-        for (name, value) in pairs {
-            if name == "agent" {
-                parameters.agent = Some(value);
-            } else if name.eq_ignore_ascii_case(headers::SESSION_ID) {
-                parameters.session = Some(value);
-            }
-        }
-        Ok(parameters)
-    }
 }

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use agentcore_auth::gate::TokenRule;
 use agentcore_auth::jwt::{Fetcher, InvalidJwtConfiguration, JwtAuthorizer, JwtConfiguration};
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
-use axum::{Json, extract};
 use dashmap::DashMap;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::aws::AwsError;
+use super::query::Parameters;
 use super::{Api, ApiError};
 use crate::registry::DEFAULT_ENDPOINT;
 use crate::session::Agent;
@@ -76,20 +77,17 @@ pub(super) fn is_document(parts: &Parts) -> bool {
 /// The agent that a request is to reach. Should this read a path in another way than the router, the
 /// request is refused when it arrives at the agent.
 fn asked_for(api: &Api, uri: &Uri) -> Option<Arc<Agent>> {
-    let parameter = |name: &str| {
-        let pairs = extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?.0;
-        pairs.into_iter().rfind(|(one, _)| one == name).map(|(_, value)| value)
-    };
     if [INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH].contains(&uri.path()) {
-        let named = uri.query().and_then(|_| parameter("agent"));
-        return api.agent(named.as_deref()).ok();
+        let said = Parameters::of(uri).unwrap_or_default();
+        return api.agent(said.agent.as_deref()).ok();
     }
     let (runtime, operation) = uri.path().strip_prefix("/runtimes/")?.split_once('/')?;
     if !REACHING.contains(&operation) {
         return None;
     }
     let runtime = percent_decode_str(runtime).decode_utf8().ok()?;
-    let name = api.registry.find(&runtime, parameter("qualifier").as_deref()).ok()?;
+    let said = Parameters::of(uri).unwrap_or_default();
+    let name = api.registry.find(&runtime, said.qualifier.as_deref()).ok()?;
     api.manager.agent(&name)
 }
 
@@ -112,9 +110,8 @@ pub(super) async fn document(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<Value>, AwsError> {
-    let pairs = extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|query| query.0);
-    let qualifier = pairs.unwrap_or_default().into_iter().rfind(|(name, _)| name == "qualifier");
-    let qualifier = qualifier.map_or_else(|| DEFAULT_ENDPOINT.to_owned(), |(_, value)| value);
+    let said = Parameters::of(&uri).unwrap_or_default();
+    let qualifier = said.qualifier.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let none = || AwsError::not_found("there is no agent here whose callers bring tokens");
     let served = api.registry.find(&runtime, Some(&qualifier)).map_err(|_| none())?;
     let agent = api.manager.agent(&served).ok_or_else(none)?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::api::ApiError;
 use crate::api::proxy::ExchangeError;
+use crate::api::query::Unreadable;
 use crate::registry::RegistryError;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
@@ -154,6 +155,12 @@ impl IntoResponse for AwsError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+impl From<Unreadable> for AwsError {
+    fn from(_: Unreadable) -> Self {
+        Self::unreadable("the query cannot be read")
     }
 }
 

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::AgentBody;
+use super::headers::is_event_stream;
 use crate::link::{Link, LinkError, RequestBody};
 use crate::options::Timeouts;
 use crate::session::{InFlight, SessionHandle};
@@ -150,16 +150,11 @@ impl<F: Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send + 'st
 /// The caller has left. A stream is of no use to anybody: dropping it tells the agent. Anything
 /// else the agent may end in peace.
 async fn finish(answer: Response<AgentBody>, patience: Duration) {
-    if is_stream(answer.headers()) {
+    if is_event_stream(answer.headers()) {
         return;
     }
     let mut body = answer.into_body();
     let read = async { while let Some(Ok(_)) = body.frame().await {} };
     // Past its time it is given up like any other.
     let _ = timeout(patience, read).await;
-}
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
 }

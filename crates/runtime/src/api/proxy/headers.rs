@@ -66,6 +66,12 @@ pub(crate) fn answer_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether an answer is a stream of server-sent events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

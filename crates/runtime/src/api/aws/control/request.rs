@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::Query;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::super::error::AwsError;
 use crate::api::caller::Caller;
+use crate::api::query::pairs;
 use crate::registry::{RegistryError, Token};
 
 /// The longest client token.
@@ -44,9 +44,7 @@ pub(super) fn tags(request: &Value) -> Result<std::collections::BTreeMap<String,
 
 /// The values that a query has for `name`.
 pub(super) fn query(uri: &Uri, name: &str) -> Result<Vec<String>, AwsError> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|_| AwsError::unreadable("the query cannot be read"))?;
-    Ok(pairs.into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect())
+    Ok(pairs(uri)?.into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect())
 }
 
 /// The token of a request that must not be carried out twice. `what` is all that the request says.

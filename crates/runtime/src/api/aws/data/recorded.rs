@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +17,7 @@ use crate::api::aws::error::{AwsError, Exception};
 use crate::api::aws::replay::{Ending, Key, Recording, Turn, Unheard};
 use crate::api::aws::target::Target;
 use crate::api::aws::unread::read_away;
+use crate::api::proxy::is_event_stream;
 
 const INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
 /// The longest id that is taken for one; SDKs send UUIDs.
@@ -88,7 +88,7 @@ async fn record(
         running.ran_nothing = true;
     }
     let (head, body) = answer.into_parts();
-    let is_stream = is_stream(&head.headers);
+    let is_stream = is_event_stream(&head.headers);
     running.recording.begin(head, ran_nothing);
     running.ending = tape(&running.api, &running.recording, body, is_stream).await;
 }
@@ -151,9 +151,4 @@ async fn add(api: &Api, recording: &Recording, piece: Bytes) -> bool {
             moved.await;
         }
     }
-}
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
 }
