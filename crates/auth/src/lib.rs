@@ -19,6 +19,8 @@ pub mod keys;
 mod principal;
 mod refusal;
 pub mod sigv4;
+mod trust;
 
 pub use principal::{ALL_AGENTS, Action, Agents, Identity, Principal, Rights};
 pub use refusal::Refusal;
+pub use trust::{Trust, TrustError};

@@ -39,6 +39,9 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) endpoint: Option<String>,
+    /// PEM file with the certificates to trust instead of the system's, for hosts with private ones
+    #[arg(long, global = true, value_name = "FILE", env = "AWS_CA_BUNDLE", help_heading = "Global options")]
+    pub(crate) ca_bundle: Option<PathBuf>,
 }
 
 /// The commands.

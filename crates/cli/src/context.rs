@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agentcore_auth::Trust;
 use agentcore_protocol::{Clock, SystemClock, Timestamp};
 use anyhow::Context as _;
 
@@ -19,6 +20,7 @@ pub(crate) struct Context {
     folder: PathBuf,
     exact: bool,
     endpoint: Option<Endpoint>,
+    ca_bundle: Option<Trust>,
 }
 
 impl Context {
@@ -31,7 +33,13 @@ impl Context {
         if !folder.is_dir() {
             return Err(Failure::new(format!("there is no folder {}", folder.display())).into());
         }
-        Ok(Self { folder, exact, endpoint })
+        // Tools that set a variable to nothing mean that it is not set.
+        let bundle = global.ca_bundle.filter(|path| !path.as_os_str().is_empty());
+        let ca_bundle = bundle.map(|path| Trust::of_bundle(&path)).transpose().map_err(|error| {
+            Failure::new(error.to_string())
+                .hint("--ca-bundle and AWS_CA_BUNDLE name a file of certificates in PEM")
+        })?;
+        Ok(Self { folder, exact, endpoint, ca_bundle })
     }
 
     /// The folder that the command is about.
@@ -71,7 +79,18 @@ impl Context {
             .clone()
             .or_else(|| Endpoint::discover(states.iter().flatten().map(PathBuf::as_path)))
             .unwrap_or_else(Endpoint::default_local);
-        HostClient::new(endpoint)
+        self.client(endpoint)
+    }
+
+    /// A client of whoever is at `endpoint`.
+    pub(crate) fn client(&self, endpoint: Endpoint) -> HostClient {
+        let trust = match &self.ca_bundle {
+            Some(bundle) => bundle.clone(),
+            // To read whom the system trusts takes a while.
+            None if endpoint.has_tls() => Trust::of_system(),
+            None => Trust::nobody(),
+        };
+        HostClient::new(endpoint, &trust)
     }
 
     /// The time.

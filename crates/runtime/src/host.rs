@@ -3,6 +3,7 @@
 mod agents;
 mod serve;
 mod state_folder;
+mod tls;
 mod wakes;
 
 use std::future::Future;
@@ -31,6 +32,8 @@ use crate::time::HostClock;
 use state_folder::StateFolder;
 
 pub use state_folder::{HOST_RECORD_FILE, HostRecord};
+use tls::Tls;
+pub use tls::{TlsError, TlsOptions};
 
 /// Name of the store in the state folder.
 const STORE_FILE: &str = "agentcore.db";
@@ -40,6 +43,7 @@ pub struct Host {
     listener: TcpListener,
     address: SocketAddr,
     front: Front,
+    tls: Option<Tls>,
     options: HostOptions,
     state: StateFolder,
     store: Store,
@@ -53,15 +57,19 @@ pub enum HostError {
     /// Nothing at this address checks who calls.
     #[error(
         "the host serves this machine only, and {0} can be reached from others: whoever reaches it can run your \
-         agents. Listen on a loopback address such as 127.0.0.1:8080, or ask who calls: auth.required"
+         agents. Ask who calls (--require-auth, with keys that `agentcore keys create` makes), or listen on a loopback \
+         address such as 127.0.0.1:8080"
     )]
     NotLoopback(SocketAddr),
     /// Everybody on the way could read what is said.
     #[error(
-        "{0} can be reached from other machines, and what is said there can be read on the way: listen on a \
-         loopback address behind a proxy with TLS, or set auth.plain_http if that proxy is elsewhere"
+        "{0} can be reached from other machines, and what is said there can be read on the way: name a certificate \
+         (--tls-cert and --tls-key), or say that a proxy in front of the host has one (--behind-proxy)"
     )]
     NoTls(SocketAddr),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The access keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -138,6 +146,7 @@ impl Host {
         for agent in &options.agents {
             agent.validate()?;
         }
+        let tls = options.tls.as_ref().map(|files| Tls::open(files, clock.clone())).transpose()?;
         let (listener, address) = bind(&options).await?;
         let state = StateFolder::take(&options.state)?;
         let store = Store::open(&state.path().join(STORE_FILE)).await?;
@@ -157,7 +166,7 @@ impl Host {
         let default_agent = agents::default_agent(&options, &manager)?;
         manager.recover().await?;
         let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
-        let record = HostRecord::new(address, clock.timestamp());
+        let record = HostRecord::new(address, tls.is_some(), clock.timestamp());
         state.announce(&record)?;
         let api = Api {
             gate,
@@ -171,15 +180,23 @@ impl Host {
             default_agent,
             state: state.path().to_owned(),
             address,
+            // Behind a proxy it is the proxy that callers reach, with TLS.
+            scheme: if tls.is_some() || options.auth.plain_http { "https" } else { "http" },
             started_at: record.started_at,
         };
         let front = front(api);
-        Ok(Self { listener, address, front, options, state, store, manager, reconciling })
+        Ok(Self { listener, address, front, tls, options, state, store, manager, reconciling })
     }
 
     /// The address that is served; with port 0 in the options, this tells which one it became.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The URL that it serves, as this machine reaches it.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The options it was started with.
@@ -199,7 +216,10 @@ impl Host {
     /// The store fails at the end. What runs by then goes on, and the next host adopts it.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<(), HostError> {
         tracing::info!(host.address = %self.address, state = %self.state.path().display(), "host started");
-        let draining = serve::serve(self.listener, self.front, shutdown, self.options.timeouts.drain).await;
+        let renewing = self.tls.clone().map(|tls| tokio::spawn(tls.keep_renewed()));
+        let front = (self.front, self.tls);
+        let draining = serve::serve(self.listener, front, shutdown, self.options.timeouts.drain).await;
+        renewing.inspect(JoinHandle::abort);
         self.reconciling.abort();
         match self.options.on_shutdown {
             OnShutdown::Stop => {
@@ -235,7 +255,7 @@ async fn bind(options: &HostOptions) -> Result<(TcpListener, SocketAddr), HostEr
     if !listen.ip().is_loopback() && !auth.required {
         return Err(HostError::NotLoopback(listen));
     }
-    if !listen.ip().is_loopback() && !auth.plain_http {
+    if !listen.ip().is_loopback() && options.tls.is_none() && !auth.plain_http {
         return Err(HostError::NoTls(listen));
     }
     let failed = |source| HostError::Listen { address: listen, source };

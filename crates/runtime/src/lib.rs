@@ -27,7 +27,7 @@ mod store;
 mod time;
 
 pub use agent::{AgentDefinition, InvalidAgent};
-pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord};
+pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord, TlsError, TlsOptions};
 pub use key::Principal;
 pub use options::{AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};
 pub use registry::AwsIdentity;

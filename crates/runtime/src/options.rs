@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
+use crate::host::TlsOptions;
 use crate::registry::AwsIdentity;
 
 /// Where a host listens unless told otherwise.
@@ -19,7 +20,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4
 pub struct HostOptions {
     /// The folder that holds the store, the lock and the incarnations' folders. Made if need be.
     pub state: PathBuf,
-    /// The address to serve; a loopback one. Port 0 takes any free port.
+    /// The address to serve; beyond loopback only with `auth.required` and `tls`. Port 0 takes any free port.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
     /// Agents to serve, beside those that the store remembers.
@@ -38,6 +39,9 @@ pub struct HostOptions {
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
+    /// The certificate to serve with. `None`: plain HTTP.
+    #[serde(default)]
+    pub tls: Option<TlsOptions>,
     /// Who may call.
     #[serde(default)]
     pub auth: AuthOptions,
@@ -63,6 +67,7 @@ impl HostOptions {
             code_root: None,
             aws: AwsIdentity::default(),
             on_shutdown: OnShutdown::default(),
+            tls: None,
             auth: AuthOptions::default(),
             limits: HostLimits::default(),
             timeouts: Timeouts::default(),

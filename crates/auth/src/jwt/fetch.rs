@@ -1,6 +1,5 @@
 //! Fetching small JSON documents from an issuer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
 use super::configuration::is_safe;
+use crate::trust::Trust;
 
 /// How long an issuer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,21 +52,8 @@ pub struct Fetcher {
 impl Fetcher {
     /// A fetcher that trusts what the system trusts.
     pub fn new() -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        // On a system that trusts nobody, loopback still works.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        #[expect(
-            clippy::expect_used,
-            reason = "ring has the protocol versions that rustls asks for by default"
-        )]
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default protocol versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(Trust::of_system().client_config())
             .https_or_http()
             .enable_http1()
             .build();

@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::error::ClientError;
 
-/// The address of a host, `http://authority`.
+/// The address of a host, `http://authority` or `https://authority`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint(String);
 
@@ -19,10 +19,11 @@ impl Endpoint {
             |reason: &str| ClientError::Endpoint { text: text.to_owned(), reason: reason.to_owned() };
         let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| refused(&error.to_string()))?;
         match (uri.scheme_str(), uri.authority(), uri.path()) {
-            (Some("http"), Some(authority), "" | "/") => Ok(Self(format!("http://{authority}"))),
-            (Some("https"), ..) => Err(refused("hosts are local and speak plain http")),
-            (Some("http"), Some(_), _) => Err(refused("it has a path")),
-            _ => Err(refused("it does not begin with http://")),
+            (Some(scheme @ ("http" | "https")), Some(authority), "" | "/") => {
+                Ok(Self(format!("{scheme}://{authority}")))
+            }
+            (Some("http" | "https"), Some(_), _) => Err(refused("it has a path")),
+            _ => Err(refused("it does not begin with http:// or https://")),
         }
     }
 
@@ -41,6 +42,11 @@ impl Endpoint {
         Self(format!("http://127.0.0.1:{port}"))
     }
 
+    /// Whether it is reached with TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
     /// The address as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -54,15 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_plain_http_without_a_path() {
+    fn an_address_has_a_scheme_and_no_path() {
         for (text, address) in [
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
             ("http://localhost/", "http://localhost"),
             ("http://[::1]:9", "http://[::1]:9"),
+            ("https://agents.example.com", "https://agents.example.com"),
         ] {
             assert_eq!(Endpoint::parse(text).unwrap().as_str(), address);
         }
-        for text in ["https://x", "localhost:8080", "http://x/y", "", "http://"] {
+        for text in ["ftp://x", "localhost:8080", "http://x/y", "", "http://"] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }
     }

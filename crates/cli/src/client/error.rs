@@ -9,6 +9,8 @@ pub(crate) enum ClientError {
     Endpoint { text: String, reason: String },
     #[error("no host answers at {endpoint}")]
     NotRunning { endpoint: String },
+    #[error("the host at {endpoint} cannot be trusted: {reason}")]
+    Untrusted { endpoint: String, reason: String },
     #[error("the connection to the host at {endpoint} failed: {reason}")]
     Connection { endpoint: String, reason: String },
     #[error("the answer was cut short: the connection was closed in the middle of it")]
@@ -33,9 +35,14 @@ impl ClientError {
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Endpoint { .. } => "write it like http://127.0.0.1:8080".to_owned(),
+            Self::Endpoint { .. } => "write it like http://127.0.0.1:8080 or https://agents.example.com".to_owned(),
             Self::NotRunning { .. } => {
                 "start it with `agentcore launch -l` in the project's folder, or name it with --endpoint"
+                    .to_owned()
+            }
+            Self::Untrusted { .. } => {
+                "call it by a name that its certificate has (--endpoint), and name the root of a private one with \
+                 --ca-bundle or AWS_CA_BUNDLE"
                     .to_owned()
             }
             Self::NoHost { .. } => {

@@ -3,10 +3,12 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use agentcore_auth::Trust;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -20,7 +22,7 @@ use super::signature::Signer;
 
 /// Where the host's own API begins.
 const OWN_API: &str = "/_agentcore/v1";
-/// How long a connection may take: the host is on this machine.
+/// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Everything but what RFC 3986 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,15 +34,21 @@ pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 #[derive(Debug, Clone)]
 pub(crate) struct HostClient {
     endpoint: Endpoint,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     signer: Option<Signer>,
 }
 
 impl HostClient {
-    /// A client of the host at `endpoint`.
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    /// A client of the host at `endpoint`, which is known by `trust` if it has a certificate.
+    pub(crate) fn new(endpoint: Endpoint, trust: &Trust) -> Self {
+        let mut plain = HttpConnector::new();
+        plain.enforce_http(false);
+        plain.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(trust.client_config())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(plain);
         let signer = Signer::from_environment(|name| std::env::var(name).ok());
         Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer }
     }
@@ -69,7 +77,11 @@ impl HostClient {
         let request = self.signed(request).await?;
         self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
-                return ClientError::NotRunning { endpoint: self.endpoint.as_str().to_owned() };
+                let endpoint = self.endpoint.as_str().to_owned();
+                return match is_of_tls(&error) {
+                    true => ClientError::Untrusted { endpoint, reason: innermost(&error) },
+                    false => ClientError::NotRunning { endpoint },
+                };
             }
             let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
             match cause.is_some_and(hyper::Error::is_incomplete_message) {
@@ -174,6 +186,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
+/// Whether a connection failed for its handshake.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    // An error of I/O does not name as its source what is in it.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_of_tls(inner)) || error.source().is_some_and(is_of_tls)
+}
+
 /// Whether an answer is a stream of server-sent events.
 pub(crate) fn is_event_stream<B>(response: &Response<B>) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -186,7 +208,7 @@ mod tests {
 
     #[test]
     fn queries_are_escaped_and_empty_ones_left_out() {
-        let client = HostClient::new(Endpoint::local(1));
+        let client = HostClient::new(Endpoint::local(1), &Trust::nobody());
         let url = client.url("/x", &[("a", None), ("b", Some("1 &/ü")), ("c", Some("d"))]);
         assert_eq!(url, "http://127.0.0.1:1/x?b=1%20%26%2F%C3%BC&c=d");
     }
@@ -196,7 +218,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         drop(taken);
-        let client = HostClient::new(Endpoint::local(port));
+        let client = HostClient::new(Endpoint::local(port), &Trust::nobody());
         let error = client.get::<serde_json::Value>("/host", &[]).await.unwrap_err();
         assert!(error.is_not_running() && error.hint().unwrap().contains("agentcore launch -l"));
 

@@ -60,7 +60,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let body = payload::read(&args.payload)?;
     let mut headers = caller_headers(args)?;
-    let mut call = if args.dev { dev_call(args) } else { hosted_call(args, context).await? };
+    let mut call = if args.dev { dev_call(args, context) } else { hosted_call(args, context).await? };
     if let Some(session) = &call.session {
         headers.insert(headers::SESSION_ID, HeaderValue::from_str(session.as_str())?);
     }
@@ -118,9 +118,9 @@ async fn default_session(client: &HostClient, agent: &str) -> Option<SessionId> 
     agents.into_iter().find(|listed| listed.name == agent)?.default_session
 }
 
-fn dev_call(args: &Args) -> Call {
+fn dev_call(args: &Args, context: &Context) -> Call {
     let session = args.session_id.clone().unwrap_or_else(|| Uuid::new_v4().into());
-    let client = HostClient::new(Endpoint::local(args.port));
+    let client = context.client(Endpoint::local(args.port));
     Call { client, project: None, agent: None, session: Some(session), continues: false }
 }
 

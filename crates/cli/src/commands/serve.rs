@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
-use agentcore_runtime::{AgentDefinition, HostOptions, OnShutdown};
+use agentcore_runtime::{AgentDefinition, HostOptions, OnShutdown, TlsOptions};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use yaml_serde::{Mapping, Value};
@@ -25,7 +25,7 @@ use crate::output::{self, GOOD, STRONG, styled};
 /// hand if there is one. On SIGTERM it leaves, its sessions go on, and the next host finds them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Loopback address to serve [default: 127.0.0.1:8080]
+    /// Address to serve; beyond loopback with --require-auth and a certificate [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Folder for the host's state [default: $XDG_STATE_HOME/agentcore; as root /var/lib/agentcore]
@@ -34,6 +34,20 @@ pub(crate) struct Args {
     /// Folder below which the code is that AWS's API may have run [default: it may have none run]
     #[arg(long, value_name = "DIR")]
     code_root: Option<PathBuf>,
+    /// Serve nobody who does not show who they are: with an access key (`agentcore keys`), or a token where an
+    /// agent takes those
+    #[arg(long)]
+    require_auth: bool,
+    /// PEM file with the certificate to serve with, and those that lead to its root. Renewed files are taken
+    /// over within ten seconds
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve plain HTTP beyond loopback: TLS ends at a proxy in front of the host
+    #[arg(long, conflicts_with = "tls_cert")]
+    behind_proxy: bool,
     /// What becomes of the sessions when the host is told to end [default: leave]
     #[arg(long)]
     on_shutdown: Option<Shutdown>,
@@ -69,7 +83,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     }
     let leaves = options.on_shutdown == OnShutdown::Leave;
     let host = host::start(options).await?;
-    let address = styled(STRONG, format_args!("http://{}", host.local_addr()));
+    let address = styled(STRONG, host.url());
     output::note(format_args!("{} at {address}", styled(GOOD, "Serving")));
     let message = if leaves { "Leaving; the sessions go on" } else { "Stopping the sessions" };
     host.serve_until(signals::asked_to_end(hold, message)).await?;
@@ -99,6 +113,11 @@ fn options(args: &Args) -> anyhow::Result<HostOptions> {
         let hint = "name a folder that is there";
         let unusable = |error| Failure::new(format!("{}: {error}", root.display())).hint(hint);
         options.code_root = Some(root.canonicalize().map_err(unusable)?);
+    }
+    options.auth.required |= args.require_auth;
+    options.auth.plain_http |= args.behind_proxy;
+    if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        options.tls = Some(TlsOptions { cert: std::path::absolute(cert)?, key: std::path::absolute(key)? });
     }
     match args.on_shutdown {
         Some(Shutdown::Stop) => options.on_shutdown = OnShutdown::Stop,

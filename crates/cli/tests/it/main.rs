@@ -11,5 +11,6 @@ mod misbehaving;
 mod packages;
 mod recovery;
 mod seed;
+mod serving;
 mod support;
 mod without_a_host;

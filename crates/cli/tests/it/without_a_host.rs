@@ -35,7 +35,7 @@ async fn every_error_says_what_to_do() {
         (&["configure"], "name the file to run"),
         (&["configure", "-e", "gone.py"], "name a file or folder that is there"),
         (&["invoke", "hi", "--endpoint", "http://127.0.0.1:1"], "agentcore launch -l"),
-        (&["sessions", "list", "--endpoint", "https://x"], "http://127.0.0.1:8080"),
+        (&["sessions", "list", "--endpoint", "ftp://x"], "http://127.0.0.1:8080"),
         (&["status", "--project", "gone"], "there is no folder"),
     ] {
         let done = project.run(arguments).await;

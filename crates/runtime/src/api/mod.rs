@@ -56,6 +56,8 @@ pub(crate) struct Api {
     pub(crate) default_agent: Option<String>,
     pub(crate) state: PathBuf,
     pub(crate) address: SocketAddr,
+    /// How callers reach it.
+    pub(crate) scheme: &'static str,
     pub(crate) started_at: Timestamp,
 }
 

@@ -100,7 +100,7 @@ fn url(api: &Api, name: &str, headers: &HeaderMap) -> String {
     let catalogue = api.registry.catalogue();
     let arn = catalogue.runtime(name).map(|runtime| catalogue.identity.runtime(&runtime.id));
     let arn = arn.unwrap_or_else(|_| name.to_owned());
-    format!("http://{host}/runtimes/{}", utf8_percent_encode(&arn, NON_ALPHANUMERIC))
+    format!("{}://{host}/runtimes/{}", api.scheme, utf8_percent_encode(&arn, NON_ALPHANUMERIC))
 }
 
 /// Who issues the tokens that an agent asks for.

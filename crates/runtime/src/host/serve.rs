@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::tls::Tls;
 use super::wakes::polled_in_place;
 use crate::api::Front;
 
@@ -20,6 +22,8 @@ use crate::api::Front;
 const MAX_CONNECTIONS: usize = 8_192;
 /// How long a caller may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of a request's head; more than that, or more than 100 headers, is answered with 431.
+const MAX_HEAD: usize = 128 * 1024;
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// have ended, or after `drain`.
 pub(super) async fn serve(
     listener: TcpListener,
-    front: Front,
+    (front, tls): (Front, Option<Tls>),
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> impl Future<Output = ()> {
@@ -43,7 +47,8 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, permit)) => {
-                let served = polled_in_place(serve_connection(stream, front.clone(), closing.clone()));
+                let served = serve_stream(stream, tls.clone(), front.clone(), closing.clone());
+                let served = polled_in_place(served);
                 tasks.spawn(async move {
                     served.await;
                     drop(permit);
@@ -77,13 +82,39 @@ async fn accept(
     Ok((stream, permit))
 }
 
-/// One connection, until it ends; after `closing`, until the request in flight is answered.
-async fn serve_connection(stream: TcpStream, front: Front, closing: CancellationToken) {
+/// Whatever connects, until it ends.
+async fn serve_stream(stream: TcpStream, tls: Option<Tls>, front: Front, closing: CancellationToken) {
     // Answers are small and come one at a time: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
+    match tls {
+        None => serve_connection(stream, front, closing).await,
+        // What TLS needs is not to make every connection larger.
+        Some(tls) => Box::pin(serve_tls(stream, tls, front, closing)).await,
+    }
+}
+
+/// One connection with TLS. After `closing`, nobody's handshake is waited for.
+async fn serve_tls(stream: TcpStream, tls: Tls, front: Front, closing: CancellationToken) {
+    let shaken = tokio::select! {
+        shaken = tls.accept(stream) => shaken,
+        () = closing.cancelled() => return,
+    };
+    match shaken {
+        Ok(stream) => serve_connection(stream, front, closing).await,
+        // Scanners and clients that do not trust the certificate; they have been told.
+        Err(error) => tracing::debug!(error = %error, "a connection was not made"),
+    }
+}
+
+/// One connection, until it ends; after `closing`, until the request in flight is answered.
+async fn serve_connection<S>(stream: S, front: Front, closing: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), front)
         .with_upgrades();
     let mut connection = pin!(connection);

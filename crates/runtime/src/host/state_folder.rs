@@ -28,8 +28,9 @@ pub struct HostRecord {
 }
 
 impl HostRecord {
-    pub(super) fn new(address: SocketAddr, started_at: Timestamp) -> Self {
-        Self { url: format!("http://{address}"), pid: std::process::id(), started_at }
+    pub(super) fn new(address: SocketAddr, has_tls: bool, started_at: Timestamp) -> Self {
+        let scheme = if has_tls { "https" } else { "http" };
+        Self { url: format!("{scheme}://{address}"), pid: std::process::id(), started_at }
     }
 
     /// Reads what the host of `state` has left; `None` when there is none, or it is unreadable.
@@ -117,7 +118,8 @@ mod tests {
     fn a_second_host_is_refused_and_told_where_the_first_serves() {
         let folder = tempfile::tempdir().unwrap();
         let first = StateFolder::take(folder.path()).unwrap();
-        let record = HostRecord::new("127.0.0.1:8080".parse().unwrap(), Timestamp::from_unix_millis(1));
+        let record =
+            HostRecord::new("127.0.0.1:8080".parse().unwrap(), false, Timestamp::from_unix_millis(1));
         first.announce(&record).unwrap();
         let refused = StateFolder::take(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("(it serves http://127.0.0.1:8080): stop it"), "{refused}");

@@ -15,3 +15,4 @@ mod restarts;
 mod sessions;
 mod sockets;
 mod streams;
+mod tls;

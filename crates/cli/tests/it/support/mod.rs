@@ -125,9 +125,13 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(agentcore());
         command.args(arguments).current_dir(self.path()).kill_on_drop(true).stdin(Stdio::null());
-        for variable in
-            ["AGENTCORE_ENDPOINT", "AGENTCORE_LOG", "VIRTUAL_ENV", "BEDROCK_AGENTCORE_BEARER_TOKEN"]
-        {
+        for variable in [
+            "AGENTCORE_ENDPOINT",
+            "AGENTCORE_LOG",
+            "AWS_CA_BUNDLE",
+            "VIRTUAL_ENV",
+            "BEDROCK_AGENTCORE_BEARER_TOKEN",
+        ] {
             command.env_remove(variable);
         }
         // No host of whoever runs the tests is ever found.
@@ -137,7 +141,14 @@ impl Project {
 
     /// Runs a command to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
-        let output = tokio::time::timeout(PATIENCE, self.command(arguments).output()).await;
+        self.run_with(&[], arguments).await
+    }
+
+    /// Runs a command to its end, with these variables in its environment.
+    pub(crate) async fn run_with(&self, variables: &[(&str, String)], arguments: &[&str]) -> Done {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let output = tokio::time::timeout(PATIENCE, command.output()).await;
         Done::from(output.expect("the command does not end").unwrap())
     }
 
