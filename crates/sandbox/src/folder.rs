@@ -101,6 +101,9 @@ pub(crate) struct InitRecord {
     /// The boot that it belongs to; process ids of another boot mean nothing.
     pub(crate) boot_id: String,
     pub(crate) init_pid: i32,
+    /// The process that holds the namespaces, if the sandbox has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inner_pid: Option<i32>,
     pub(crate) agent_pid: i32,
     /// The TCP port that the agent may bind.
     pub(crate) port: u16,

@@ -32,12 +32,14 @@ mod pidfd;
 mod proc;
 mod process;
 pub mod python;
+mod walls;
 mod wire;
 
 pub use cgroup::{CgroupRoots, EnforceableLimits};
 pub use folder::IncarnationFolder;
 pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
 pub use process::{ProcessKind, ProcessOptions};
+pub use walls::{Missing, NetworkMode, Wall, WallReport, Walls};
 
 /// Environment variable that every process of a sandbox starts with: the incarnation's folder. By
 /// it those are found that were left behind when init was killed.
@@ -63,6 +65,10 @@ pub struct SandboxSpec {
     pub env: BTreeMap<OsString, OsString>,
     /// What the sandbox may use.
     pub limits: ResourceLimits,
+    /// What network the agent has.
+    pub network: NetworkMode,
+    /// Files and folders that the agent may read, beside its code and what its program needs.
+    pub read_only: Vec<PathBuf>,
 }
 
 /// Bounds on what one sandbox may use; `None` is no bound.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::CgroupRoots;
 use crate::folder::InitRecord;
-use crate::{ExitStatus, ResourceLimits, SandboxSpec};
+use crate::walls::{NetworkMode, Walls};
+use crate::{ExitStatus, ProcessOptions, ResourceLimits, SandboxSpec};
 
 /// What init is to start. Paths are `OsString`s because serde keeps those whole even when they are
 /// not UTF-8.
@@ -22,6 +23,11 @@ pub(crate) struct Order {
     pub(crate) limits: Limits,
     pub(crate) cgroups: CgroupRoots,
     pub(crate) boot_id: String,
+    /// The walls to put up. All of them can be: the host has found out before.
+    pub(crate) walls: Walls,
+    pub(crate) network: NetworkMode,
+    pub(crate) read_only: Vec<OsString>,
+    pub(crate) hidden: Vec<OsString>,
 }
 
 /// [`ResourceLimits`] on the wire.
@@ -31,6 +37,12 @@ pub(crate) struct Limits {
     processes: Option<u64>,
     cpus: Option<f64>,
     log_bytes: Option<u64>,
+}
+
+impl Limits {
+    pub(crate) fn memory(&self) -> Option<u64> {
+        self.memory_bytes
+    }
 }
 
 impl From<ResourceLimits> for Limits {
@@ -48,7 +60,7 @@ impl From<Limits> for ResourceLimits {
 }
 
 impl Order {
-    pub(crate) fn new(spec: &SandboxSpec, cgroups: CgroupRoots, boot_id: &str) -> Self {
+    pub(crate) fn new(spec: &SandboxSpec, options: &ProcessOptions, boot_id: &str) -> Self {
         Self {
             folder: spec.folder.clone().into(),
             program: spec.program.clone().into(),
@@ -56,8 +68,12 @@ impl Order {
             code: spec.code.clone().into(),
             env: spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             limits: spec.limits.into(),
-            cgroups,
+            cgroups: options.cgroups.clone(),
             boot_id: boot_id.to_owned(),
+            walls: options.walls.clone(),
+            network: spec.network,
+            read_only: spec.read_only.iter().map(OsString::from).collect(),
+            hidden: options.hidden.iter().map(OsString::from).collect(),
         }
     }
 }
@@ -73,14 +89,31 @@ pub(crate) enum Reply {
         errno: i32,
     },
     /// The sandbox cannot be set up.
-    SetupFailed {
-        /// What was being done.
-        step: Step,
-        /// The system's error number, 0 when it is not the system's.
-        errno: i32,
-        /// The error in words.
-        message: String,
-    },
+    SetupFailed(Failure),
+}
+
+/// A step that failed, on the wire.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    /// What was being done.
+    pub(crate) step: Step,
+    /// The system's error number, 0 when it is not the system's.
+    pub(crate) errno: i32,
+    /// The error in words.
+    pub(crate) message: String,
+}
+
+impl From<StepError> for Failure {
+    fn from(StepError { step, source }: StepError) -> Self {
+        Self { step, errno: source.raw_os_error().unwrap_or_default(), message: source.to_string() }
+    }
+}
+
+impl From<Failure> for StepError {
+    fn from(Failure { step, errno, message }: Failure) -> Self {
+        let source = if errno == 0 { io::Error::other(message) } else { io::Error::from_raw_os_error(errno) };
+        Self { step, source }
+    }
 }
 
 /// The steps of setting a sandbox up, in order.
@@ -94,7 +127,17 @@ pub(crate) enum Step {
     BindSocket,
     ClaimPort,
     MakeCgroup,
+    OpenRoot,
+    MakeNamespaces,
+    MapIds,
+    MakeNetwork,
+    JoinNetwork,
+    BuildRoot,
     EnterCgroup,
+    EnterNamespaces,
+    GiveUpPrivileges,
+    RestrictAccess,
+    FilterSystemCalls,
     Fork,
     Record,
 }
@@ -111,7 +154,17 @@ impl Step {
             Self::BindSocket => "bind the agent's socket",
             Self::ClaimPort => "find a free TCP port for the agent",
             Self::MakeCgroup => "make a control group with these limits",
+            Self::OpenRoot => "open what the agent may see",
+            Self::MakeNamespaces => "make the sandbox's namespaces",
+            Self::MapIds => "give the agent an id of its own",
+            Self::MakeNetwork => "connect the sandbox's network",
+            Self::JoinNetwork => "set up the sandbox's network",
+            Self::BuildRoot => "build the agent's root folder",
             Self::EnterCgroup => "enter the control group",
+            Self::EnterNamespaces => "enter the sandbox's namespaces",
+            Self::GiveUpPrivileges => "give up privileges",
+            Self::RestrictAccess => "restrict access with Landlock",
+            Self::FilterSystemCalls => "filter system calls",
             Self::Fork => "fork",
             Self::Record => "write down what was started",
         }

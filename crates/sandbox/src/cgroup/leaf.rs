@@ -1,7 +1,8 @@
 //! The groups of one sandbox.
 
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use super::CgroupRoots;
 use crate::ResourceLimits;
@@ -13,6 +14,17 @@ const CPU_PERIOD: u64 = 100_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Leaf {
     groups: Vec<PathBuf>,
+}
+
+/// The way into the groups of a sandbox.
+#[derive(Debug)]
+pub(crate) struct Entrance(Vec<File>);
+
+impl Entrance {
+    /// Moves the calling process in.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|mut group| group.write_all(b"0"))
+    }
 }
 
 impl Leaf {
@@ -38,9 +50,10 @@ impl Leaf {
         &self.groups
     }
 
-    /// Moves the calling process in.
-    pub(crate) fn enter(&self) -> io::Result<()> {
-        self.groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))
+    /// The way in, for a process that will not find the groups by their paths.
+    pub(crate) fn entrance(&self) -> io::Result<Entrance> {
+        let open = |group: &PathBuf| File::options().write(true).open(group.join("cgroup.procs"));
+        self.groups.iter().map(open).collect::<io::Result<_>>().map(Entrance)
     }
 
     /// Kills everything inside at once, where the kernel can. A process that forks faster than

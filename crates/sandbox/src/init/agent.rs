@@ -11,6 +11,7 @@ use agentcore_protocol::agent::env;
 use crate::SANDBOX_VARIABLE;
 use crate::folder::IncarnationFolder;
 use crate::python;
+use crate::walls::identity::Identity;
 use crate::wire::Order;
 
 /// Makes the folders that an agent may write to.
@@ -20,6 +21,16 @@ pub(super) fn make_folders(folder: &IncarnationFolder) -> io::Result<()> {
     [folder.work(), folder.home(), folder.temporary(), folder.journal()]
         .iter()
         .try_for_each(|path| private.create(path))
+}
+
+/// Hands what is the agent's over to whom the agent is outside.
+pub(super) fn give_folders(folder: &IncarnationFolder, identity: Identity) -> io::Result<()> {
+    let folders = [folder.work(), folder.home(), folder.temporary(), folder.journal(), folder.socket()];
+    folders.iter().try_for_each(|path| identity.give(path))?;
+    match identity.give(&folder.launcher()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes each entry of the code folder to be found in the working folder, so that relative reads

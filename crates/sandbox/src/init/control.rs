@@ -25,6 +25,7 @@ use super::reactor::{CONTROL, Reactor, Token};
 use super::spawn::{self, Program, SpawnError};
 use crate::cgroup::Leaf;
 use crate::proc::Proc;
+use crate::walls::{Enclosure, Walls};
 use crate::wire::CommandReply;
 
 /// The longest command that is taken.
@@ -36,6 +37,8 @@ pub(super) struct Surroundings {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) folder: std::path::PathBuf,
     pub(super) cgroups: Leaf,
+    pub(super) enclosure: Option<Enclosure>,
+    pub(super) walls: Walls,
 }
 
 /// The control socket and the commands that came over it.
@@ -152,6 +155,8 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         env: &surroundings.env,
         folder: &surroundings.folder,
         cgroups: &surroundings.cgroups,
+        enclosure: surroundings.enclosure.as_ref(),
+        walls: &surroundings.walls,
         listen: None,
         stdout: spawn::out_of_the_way(stdout)?,
         stderr: spawn::out_of_the_way(stderr)?,

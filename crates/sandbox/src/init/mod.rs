@@ -37,6 +37,9 @@ use nix::sys::signal::Signal;
 /// What tells init to kill everything in the sandbox.
 pub const KILL_SIGNAL: Signal = Signal::SIGUSR1;
 
+/// The argument by which init only says which walls stand, as JSON on standard output.
+pub(crate) const PROBE: &str = "--probe";
+
 /// Runs as the init of a sandbox, until that has ended. `args` is what follows the program's name.
 ///
 /// Call it before anything else: before threads, runtimes and loggers.
@@ -45,10 +48,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (Some(folder), None) = (args.next(), args.next()) else {
         return usage();
     };
+    if folder == PROBE {
+        return probe();
+    }
     match setup::begin(folder.into()) {
         Ok(supervisor) => supervisor.run(),
         // The host has been told, and it tells people.
         Err(setup::Failed) => ExitCode::FAILURE,
+    }
+}
+
+fn probe() -> ExitCode {
+    match serde_json::to_writer(std::io::stdout(), &crate::walls::probe::look()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

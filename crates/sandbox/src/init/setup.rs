@@ -27,6 +27,8 @@ use crate::ResourceLimits;
 use crate::cgroup::Leaf;
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::RotatedLog;
+use crate::walls::Enclosure;
+use crate::walls::enclosure::Design;
 use crate::wire::{InStep, Order, Reply, Step, StepError};
 
 /// The agent could not be started, and the host has been told why.
@@ -54,12 +56,11 @@ pub(super) fn begin(folder: PathBuf) -> Result<Supervisor, Failed> {
 }
 
 fn failure(error: SpawnError) -> Reply {
-    let errno = |source: &io::Error| source.raw_os_error().unwrap_or_default();
     match error {
-        SpawnError::Program(source) => Reply::ProgramFailed { errno: errno(&source) },
-        SpawnError::Setup(StepError { step, source }) => {
-            Reply::SetupFailed { step, errno: errno(&source), message: source.to_string() }
+        SpawnError::Program(source) => {
+            Reply::ProgramFailed { errno: source.raw_os_error().unwrap_or_default() }
         }
+        SpawnError::Setup(error) => Reply::SetupFailed(error.into()),
     }
 }
 
@@ -85,7 +86,7 @@ fn start(
     match start.launch() {
         Ok((output, pid)) => start.into_supervisor(output, pid).map_err(SpawnError::Setup),
         Err(error) => {
-            start.cgroups.remove();
+            start.undo();
             Err(error)
         }
     }
@@ -102,6 +103,7 @@ struct Start {
     control: UnixListener,
     port: ClaimedPort,
     cgroups: Leaf,
+    enclosure: Option<Enclosure>,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
@@ -116,13 +118,28 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
     let socket = bind(folder.socket()).in_step(Step::BindSocket)?;
     let control = bind(folder.control()).in_step(Step::BindSocket)?;
     let port = ClaimedPort::any().in_step(Step::ClaimPort)?;
+    let enclosure = enclose(&order, folder)?;
     let cgroups = Leaf::make(&order.cgroups, &group_name(folder), &limits).in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, folder, port.number());
     let folder = folder.clone();
-    Ok(Start { folder, order, lock, signals, log, socket, control, port, cgroups, env })
+    Ok(Start { folder, order, lock, signals, log, socket, control, port, cgroups, enclosure, env })
+}
+
+// The walls around whatever will run here.
+fn enclose(order: &Order, folder: &IncarnationFolder) -> Result<Option<Enclosure>, StepError> {
+    let design = Design::of(order, folder).in_step(Step::OpenRoot)?;
+    agent::give_folders(folder, design.identity).in_step(Step::MakeFolders)?;
+    design.is_enclosed().then(|| Enclosure::make(design)).transpose()
 }
 
 impl Start {
+    fn undo(&self) {
+        if let Some(enclosure) = &self.enclosure {
+            enclosure.tear_down();
+        }
+        self.cgroups.remove();
+    }
+
     fn launch(&mut self) -> Result<(OwnedFd, nix::unistd::Pid), SpawnError> {
         let pipe = || -> io::Result<_> {
             let (read, write) = spawn::output_pipe()?;
@@ -135,6 +152,8 @@ impl Start {
             env: &self.env,
             folder: &self.folder.work(),
             cgroups: &self.cgroups,
+            enclosure: self.enclosure.as_ref(),
+            walls: &self.order.walls,
             listen: Some(self.socket.as_fd()),
             stdout,
             stderr,
@@ -151,6 +170,7 @@ impl Start {
         let record = InitRecord {
             boot_id: self.order.boot_id,
             init_pid: std::process::id().cast_signed(),
+            inner_pid: self.enclosure.as_ref().map(|enclosure| enclosure.inner().as_raw()),
             agent_pid: agent.as_raw(),
             port: self.port.number(),
             cgroups: self.cgroups.paths().to_vec(),
@@ -164,8 +184,13 @@ impl Start {
         watched.in_step(Step::BecomeInit)?;
         let ports = [self.port.number(), DEFAULT_PORT];
         let door = Door::new(self.socket, ports, &reactor).in_step(Step::BecomeInit)?;
-        let surroundings =
-            Surroundings { env: self.env, folder: self.folder.work(), cgroups: self.cgroups.clone() };
+        let surroundings = Surroundings {
+            env: self.env,
+            folder: self.folder.work(),
+            cgroups: self.cgroups.clone(),
+            enclosure: self.enclosure,
+            walls: self.order.walls,
+        };
         let control = Control::new(self.control, surroundings, &reactor).in_step(Step::BecomeInit)?;
         let supervisor = Supervisor {
             folder: self.folder,

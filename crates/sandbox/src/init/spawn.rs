@@ -11,11 +11,15 @@ use std::process::{Command, Stdio};
 
 use agentcore_protocol::agent::env;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
 
 use crate::cgroup::Leaf;
+use crate::walls::sys::{self, Cloned};
+use crate::walls::{self, Enclosure, Walls};
 use crate::wire::{InStep, Step, StepError};
 
 /// Where systemd's protocol has the first socket.
@@ -30,6 +34,10 @@ pub(super) struct Program<'a> {
     pub(super) env: &'a [(OsString, OsString)],
     pub(super) folder: &'a Path,
     pub(super) cgroups: &'a Leaf,
+    /// What it runs inside of, if anything.
+    pub(super) enclosure: Option<&'a Enclosure>,
+    /// The walls, for a program that runs inside of nothing.
+    pub(super) walls: &'a Walls,
     /// A listening socket to hand over.
     pub(super) listen: Option<BorrowedFd<'a>>,
     pub(super) stdout: OwnedFd,
@@ -45,30 +53,49 @@ pub(super) enum SpawnError {
     Setup(StepError),
 }
 
-/// Starts a program as the leader of a process group of its own, in the sandbox's session. It is
-/// killed when this process ends.
+/// Starts a program as the leader of a process group of its own, in the sandbox's session and behind
+/// its walls. It is a child of this process, and killed when this process ends.
 pub(super) fn spawn(program: Program<'_>) -> Result<Pid, SpawnError> {
     let (failure, report) = pipe2(OFlag::O_CLOEXEC).in_step(Step::Fork).map_err(SpawnError::Setup)?;
     let report = out_of_the_way(report).in_step(Step::Fork).map_err(SpawnError::Setup)?;
     let parent = getpid();
+    let is_enclosed = program.enclosure.is_some();
     // SAFETY: init has one thread, so the child may do all that its parent might.
     match unsafe { fork() }.in_step(Step::Fork).map_err(SpawnError::Setup)? {
         ForkResult::Child => {
-            let error = become_program(program, parent);
-            tell(report.into(), &error);
-            // SAFETY: _exit only ends the process, without the parent's exit handlers.
-            unsafe { libc::_exit(127) }
+            let mut report = report.into();
+            let error = become_program(program, parent, &mut report);
+            say(&mut report, &Word::Failed(error));
+            sys::leave(127)
         }
         ForkResult::Parent { child } => {
             drop(report);
-            match hear(failure.into()) {
-                None => Ok(child),
-                Some(error) => {
-                    // It ends by itself; its status says nothing more.
-                    let _ = nix::sys::wait::waitpid(child, None);
-                    Err(error)
-                }
-            }
+            listen(child, is_enclosed, failure.into())
+        }
+    }
+}
+
+// What becomes of a child, which either is the program or has ushered it in.
+fn listen(child: Pid, is_enclosed: bool, mut report: std::fs::File) -> Result<Pid, SpawnError> {
+    let mut born = (!is_enclosed).then_some(child);
+    let mut failed = None;
+    while let Some(word) = hear(&mut report) {
+        match word {
+            Word::Born(pid) => born = Some(pid),
+            Word::Failed(error) => failed = Some(error),
+        }
+    }
+    if is_enclosed {
+        // It ends by itself.
+        let _ = waitpid(child, None);
+    }
+    match (born, failed) {
+        (Some(pid), None) => Ok(pid),
+        (pid, failed) => {
+            // Its status says nothing more.
+            pid.map(|pid| waitpid(pid, None));
+            let lost = || io::Error::other("it ended without a word");
+            Err(failed.unwrap_or_else(|| SpawnError::Setup(StepError { step: Step::Fork, source: lost() })))
         }
     }
 }
@@ -92,24 +119,49 @@ pub(super) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-fn become_program(program: Program<'_>, parent: Pid) -> SpawnError {
-    match prepare(&program, parent) {
+fn become_program(program: Program<'_>, parent: Pid, report: &mut std::fs::File) -> SpawnError {
+    match prepare(&program, parent, report) {
         Ok(()) => SpawnError::Program(execute(program)),
         Err(error) => SpawnError::Setup(error),
     }
 }
 
-fn prepare(program: &Program<'_>, parent: Pid) -> Result<(), StepError> {
-    set_pdeathsig(Signal::SIGKILL).in_step(Step::Fork)?;
-    if getppid() != parent {
-        // Init died before the kernel knew to tell us.
-        return Err(io::Error::from(io::ErrorKind::BrokenPipe)).in_step(Step::Fork);
+fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Result<(), StepError> {
+    // The groups cannot be found by their paths from inside.
+    let entrance = program.cgroups.entrance().in_step(Step::EnterCgroup)?;
+    if let Some(enclosure) = program.enclosure {
+        go_inside(enclosure, report)?;
     }
+    entrance.enter().in_step(Step::EnterCgroup)?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0)).in_step(Step::Fork)?;
     // Init's own signals are blocked for it to read; exec would pass that on.
     SigSet::empty().thread_set_mask().in_step(Step::Fork)?;
-    program.cgroups.enter().in_step(Step::EnterCgroup)?;
-    program.listen.map_or(Ok(()), hand_over).in_step(Step::Fork)
+    program.listen.map_or(Ok(()), hand_over).in_step(Step::Fork)?;
+    match program.enclosure {
+        Some(enclosure) => enclosure.settle()?,
+        None => walls::seal(program.walls)?,
+    }
+    // After the change of ids, which would undo it.
+    set_pdeathsig(Signal::SIGKILL).in_step(Step::Fork)?;
+    // From inside, the parent has no number.
+    if ![parent, Pid::from_raw(0)].contains(&getppid()) {
+        // Init died before the kernel knew to tell us.
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe)).in_step(Step::Fork);
+    }
+    Ok(())
+}
+
+// Only the children of a process that enters namespaces are among the processes there. So this one
+// enters and has a sibling, which goes on from here, and leaves.
+fn go_inside(enclosure: &Enclosure, report: &mut std::fs::File) -> Result<(), StepError> {
+    enclosure.enter().in_step(Step::EnterNamespaces)?;
+    match sys::clone(CloneFlags::CLONE_PARENT).in_step(Step::Fork)? {
+        Cloned::Child => Ok(()),
+        Cloned::Parent(pid) => {
+            say(report, &Word::Born(pid));
+            sys::leave(0)
+        }
+    }
 }
 
 fn hand_over(socket: BorrowedFd<'_>) -> io::Result<()> {
@@ -132,30 +184,56 @@ fn execute(program: Program<'_>) -> io::Error {
     command.stdout(program.stdout).stderr(program.stderr).exec()
 }
 
-// The child says what failed as two numbers, the step (or none for the program) and the error;
-// a program that runs closes the pipe without a word.
-fn tell(report: std::fs::File, error: &SpawnError) {
-    let (step, source) = match error {
-        SpawnError::Program(source) => (0, source),
-        SpawnError::Setup(StepError { step: Step::EnterCgroup, source }) => (1, source),
-        SpawnError::Setup(StepError { source, .. }) => (2, source),
+/// What a child reports before its program runs; a program that runs closes the pipe.
+enum Word {
+    /// The program's process has this number.
+    Born(Pid),
+    Failed(SpawnError),
+}
+
+/// The steps that a child takes. A report names one by its place here.
+const STEPS: [Step; 6] = [
+    Step::Fork,
+    Step::EnterCgroup,
+    Step::EnterNamespaces,
+    Step::GiveUpPrivileges,
+    Step::RestrictAccess,
+    Step::FilterSystemCalls,
+];
+const BORN: u8 = u8::MAX;
+const PROGRAM: u8 = u8::MAX - 1;
+
+// Two numbers: what it is about, and the process or the error. It is less than a pipe takes at once,
+// so that those of two processes do not mix.
+fn say(report: &mut std::fs::File, word: &Word) {
+    let number = |source: &io::Error| source.raw_os_error().unwrap_or(libc::EIO);
+    let (about, number) = match word {
+        Word::Born(pid) => (BORN, pid.as_raw()),
+        Word::Failed(SpawnError::Program(source)) => (PROGRAM, number(source)),
+        Word::Failed(SpawnError::Setup(StepError { step, source })) => {
+            let place = STEPS.iter().position(|known| known == step).unwrap_or_default();
+            (place as u8, number(source))
+        }
     };
-    let mut message = [step; 5];
-    message[1..].copy_from_slice(&source.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
-    let mut report = report;
+    let mut message = [about; 5];
+    message[1..].copy_from_slice(&number.to_ne_bytes());
     // When init has gone there is nobody to tell.
     let _ = report.write_all(&message);
 }
 
-fn hear(mut failure: std::fs::File) -> Option<SpawnError> {
+fn hear(report: &mut std::fs::File) -> Option<Word> {
     let mut message = [0; 5];
-    failure.read_exact(&mut message).ok()?;
-    let [step, errno @ ..] = message;
-    let source = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
-    Some(match step {
-        0 => SpawnError::Program(source),
-        1 => SpawnError::Setup(StepError { step: Step::EnterCgroup, source }),
-        _ => SpawnError::Setup(StepError { step: Step::Fork, source }),
+    report.read_exact(&mut message).ok()?;
+    let [about, number @ ..] = message;
+    let number = i32::from_ne_bytes(number);
+    let source = io::Error::from_raw_os_error(number);
+    Some(match about {
+        BORN => Word::Born(Pid::from_raw(number)),
+        PROGRAM => Word::Failed(SpawnError::Program(source)),
+        place => {
+            let step = STEPS.get(usize::from(place)).copied().unwrap_or(Step::Fork);
+            Word::Failed(SpawnError::Setup(StepError { step, source }))
+        }
     })
 }
 

@@ -6,6 +6,7 @@
 mod adopt;
 mod command;
 mod post_mortem;
+mod probe;
 mod sandbox;
 mod start;
 mod usage;
@@ -13,7 +14,7 @@ mod usage;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use agentcore_protocol::Clock;
 
 use crate::cgroup::CgroupRoots;
 use crate::proc::Proc;
+use crate::walls::{WallReport, Walls};
 use crate::{Adopted, BoxFuture, EnforceableLimits, Sandbox, SandboxKind, SandboxSpec, StartError};
 
 /// How [`ProcessKind`] starts sandboxes.
@@ -31,14 +33,29 @@ pub struct ProcessOptions {
     pub init: Vec<OsString>,
     /// Below which control groups limits are enforced.
     pub cgroups: CgroupRoots,
+    /// The walls to put up around each sandbox. Only those that [`probe`](Self::probe) finds
+    /// standing can be.
+    pub walls: Walls,
+    /// What no agent sees though it lies in a folder that it may read, such as the host's state.
+    pub hidden: Vec<PathBuf>,
     /// How long a start may take, init's own work and the start of the program.
     pub start_limit: Duration,
 }
 
 impl ProcessOptions {
-    /// Options with this init, the control groups of this process, and ten seconds for a start.
+    /// Options with this init, the control groups of this process, no walls, and ten seconds for a
+    /// start.
     pub fn new(init: Vec<OsString>) -> Self {
-        Self { init, cgroups: CgroupRoots::discover(), start_limit: Duration::from_secs(10) }
+        let (walls, hidden) = (Walls::new(), Vec::new());
+        Self { init, cgroups: CgroupRoots::discover(), walls, hidden, start_limit: Duration::from_secs(10) }
+    }
+
+    /// Finds out which walls stand on this machine, by having init put them up for nothing.
+    ///
+    /// # Errors
+    /// Init cannot be run.
+    pub fn probe(&self) -> io::Result<WallReport> {
+        probe::run(&self.init)
     }
 }
 

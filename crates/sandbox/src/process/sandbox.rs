@@ -81,7 +81,7 @@ impl Sandbox for ProcessSandbox {
         if self.exit.borrow().is_some() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the agent has ended"));
         }
-        usage::below(&self.context.proc, self.record.init_pid)
+        usage::below(&self.context.proc, self.record.init_pid, self.record.inner_pid)
     }
 
     fn exec<'a>(&'a self, command: &'a ExecCommand) -> BoxFuture<'a, io::Result<Execution>> {

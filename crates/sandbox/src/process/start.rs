@@ -17,7 +17,7 @@ use super::{Context, blocking};
 use crate::folder::{IncarnationFolder, InitRecord};
 use crate::log::open_for_appending;
 use crate::pidfd::PidFd;
-use crate::wire::{Order, Reply};
+use crate::wire::{Order, Reply, StepError};
 use crate::{Sandbox, SandboxSpec, StartError, StopSignal};
 
 /// Starts what `spec` describes.
@@ -135,7 +135,7 @@ fn take_lock(folder: &IncarnationFolder) -> io::Result<File> {
 }
 
 async fn converse(context: &Context, spec: &SandboxSpec, host: StdUnixStream) -> io::Result<Reply> {
-    let order = Order::new(spec, context.options.cgroups.clone(), &context.boot_id);
+    let order = Order::new(spec, &context.options, &context.boot_id);
     let mut host = UnixStream::from_std(host)?;
     // An init that ends early says more by its reply than by a broken pipe.
     let _ = host.write_all(&serde_json::to_vec(&order)?).await;
@@ -161,8 +161,10 @@ fn refusal(reply: Reply, spec: &SandboxSpec) -> StartError {
         Reply::ProgramFailed { errno } => {
             StartError::Program { program: spec.program.clone(), source: io::Error::from_raw_os_error(errno) }
         }
-        Reply::SetupFailed { step, errno: 0, message } => setup(step.as_str(), io::Error::other(message)),
-        Reply::SetupFailed { step, errno, .. } => setup(step.as_str(), io::Error::from_raw_os_error(errno)),
+        Reply::SetupFailed(failure) => {
+            let StepError { step, source } = failure.into();
+            setup(step.as_str(), source)
+        }
         Reply::Started(InitRecord { .. }) => setup("start the sandbox", io::ErrorKind::InvalidData.into()),
     }
 }

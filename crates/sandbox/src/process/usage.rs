@@ -10,13 +10,20 @@ use crate::proc::Proc;
 
 /// The use of everything below init. Processor time includes that of processes that have ended,
 /// as init and their other parents have waited for them.
-pub(super) fn below(proc: &Proc, init: i32) -> io::Result<Usage> {
+/// `inner` is ours and not counted as one of them.
+pub(super) fn below(proc: &Proc, init: i32, inner: Option<i32>) -> io::Result<Usage> {
     let gone = || io::Error::new(io::ErrorKind::NotFound, "the agent has ended");
     let own = proc.stat(init).ok_or_else(gone)?;
-    let living: Vec<_> = proc.descendants(init).into_iter().filter_map(|pid| proc.stat(pid)).collect();
-    let ticks = own.cpu_ticks + living.iter().map(|stat| stat.cpu_ticks).sum::<u64>();
-    let pages: u64 = living.iter().map(|stat| stat.resident_pages).sum();
-    let processes = living.iter().filter(|stat| !stat.zombie).count();
+    let living: Vec<_> = proc
+        .descendants(init)
+        .into_iter()
+        .filter_map(|pid| Some((Some(pid) == inner, proc.stat(pid)?)))
+        .collect();
+    let used = living.iter().map(|(_, stat)| stat.cpu_ticks);
+    let ticks = own.cpu_ticks + used.sum::<u64>();
+    let theirs: Vec<_> = living.into_iter().filter(|(ours, _)| !ours).map(|(_, stat)| stat).collect();
+    let pages: u64 = theirs.iter().map(|stat| stat.resident_pages).sum();
+    let processes = theirs.iter().filter(|stat| !stat.zombie).count();
     Ok(Usage {
         cpu: Duration::from_secs_f64(ticks as f64 / system(SysconfVar::CLK_TCK)? as f64),
         memory_bytes: pages * system(SysconfVar::PAGE_SIZE)?,

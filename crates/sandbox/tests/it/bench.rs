@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentcore_protocol::SystemClock;
 use agentcore_sandbox::{
-    CgroupRoots, Exit, ExitStatus, InMemoryAgent, InMemoryKind, ProcessKind, ProcessOptions, ResourceLimits,
-    SANDBOX_VARIABLE, Sandbox, SandboxKind, SandboxSpec, ScriptedCommand, ScriptedStart, StopSignal,
+    CgroupRoots, Exit, ExitStatus, InMemoryAgent, InMemoryKind, NetworkMode, ProcessKind, ProcessOptions,
+    ResourceLimits, SANDBOX_VARIABLE, Sandbox, SandboxKind, SandboxSpec, ScriptedCommand, ScriptedStart,
+    StopSignal, Walls,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -52,7 +53,7 @@ pub(crate) struct Processes {
 
 impl Processes {
     pub(crate) fn with(cgroups: CgroupRoots) -> Self {
-        Self::from(ProcessOptions { cgroups, ..ProcessOptions::new(vec![init()]) })
+        Self::from(ProcessOptions { cgroups, walls: standing(), ..ProcessOptions::new(vec![init()]) })
     }
 
     pub(crate) fn with_init(init: Vec<OsString>) -> Self {
@@ -84,6 +85,8 @@ impl Processes {
             code: self.code(),
             env: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
             limits: ResourceLimits::default(),
+            network: NetworkMode::Host,
+            read_only: Vec::new(),
         }
     }
 
@@ -159,6 +162,30 @@ while True:
     connection.close()
 ";
 
+/// Real processes without walls.
+pub(crate) struct Plain(Processes);
+
+impl Bench for Plain {
+    fn new() -> Self {
+        Self(Processes::from(ProcessOptions {
+            cgroups: CgroupRoots::default(),
+            ..ProcessOptions::new(vec![init()])
+        }))
+    }
+
+    fn kind(&self) -> &dyn SandboxKind {
+        self.0.kind()
+    }
+
+    fn spec(&self, agent: Agent) -> SandboxSpec {
+        self.0.spec(agent)
+    }
+
+    fn spec_without_program(&self) -> SandboxSpec {
+        self.0.spec_without_program()
+    }
+}
+
 /// Closures.
 pub(crate) struct Closures {
     kind: InMemoryKind,
@@ -195,6 +222,8 @@ impl Bench for Closures {
             code: "/".into(),
             env: BTreeMap::new(),
             limits: ResourceLimits::default(),
+            network: NetworkMode::Host,
+            read_only: Vec::new(),
         }
     }
 
@@ -269,6 +298,12 @@ pub(crate) async fn until_logged(sandbox: &dyn Sandbox, line: &str) {
 
 pub(crate) fn log(sandbox: &dyn Sandbox) -> String {
     String::from_utf8_lossy(&sandbox.log_tail(1 << 20).unwrap()).into_owned()
+}
+
+/// The walls that stand on this machine.
+pub(crate) fn standing() -> Walls {
+    static STANDING: OnceLock<Walls> = OnceLock::new();
+    STANDING.get_or_init(|| ProcessOptions::new(vec![init()]).probe().unwrap().standing).clone()
 }
 
 /// The init that the tests run.

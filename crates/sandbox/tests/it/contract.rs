@@ -5,7 +5,7 @@ use std::path::Path;
 use agentcore_sandbox::{Adopted, ExecCommand, ExitStatus, StartError, StopSignal};
 use tokio::io::AsyncReadExt;
 
-use crate::bench::{Agent, Bench, Closures, Processes, ask, end_of, kill, log, until_logged};
+use crate::bench::{Agent, Bench, Closures, Plain, Processes, ask, end_of, kill, log, until_logged};
 
 async fn an_agent_serves_and_keeps_its_memory<B: Bench>() {
     let bench = B::new();
@@ -130,14 +130,15 @@ macro_rules! contract {
     };
 }
 
-macro_rules! both_kinds {
+macro_rules! all_kinds {
     ($($promise:ident),* $(,)?) => {
         contract!(process, Processes: $($promise),*);
+        contract!(plain_process, Plain: $($promise),*);
         contract!(in_memory, Closures: $($promise),*);
     };
 }
 
-both_kinds! {
+all_kinds! {
     an_agent_serves_and_keeps_its_memory,
     two_sandboxes_share_nothing,
     an_exit_is_reported_to_everybody,

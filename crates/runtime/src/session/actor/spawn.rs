@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use agentcore_sandbox::{Adopted as Found, Sandbox, SandboxSpec, StopSignal};
+use agentcore_sandbox::{Adopted as Found, NetworkMode, Sandbox, SandboxSpec, StopSignal};
 use tokio::sync::mpsc;
 
 use super::{Actor, Environment, SessionHandle};
@@ -138,5 +138,7 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition) -> SandboxSpec {
         code: definition.code.clone(),
         env,
         limits: definition.limits,
+        network: NetworkMode::default(),
+        read_only: Vec::new(),
     }
 }

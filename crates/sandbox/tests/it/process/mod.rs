@@ -8,3 +8,4 @@ mod limits;
 mod official_sdk;
 mod starting;
 mod surroundings;
+mod walls;

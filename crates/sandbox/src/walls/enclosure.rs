@@ -1,0 +1,163 @@
+//! The namespaces of a sandbox and the process that holds them.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use super::identity::Identity;
+use super::root::{self, Trees};
+use super::sys::{self, Cloned};
+use super::{NetworkMode, Wall, Walls, inner, network, seal};
+use crate::folder::IncarnationFolder;
+use crate::pidfd;
+use crate::wire::Order;
+use crate::wire::{Failure, InStep, Step, StepError};
+
+/// What an enclosure is to be like.
+#[derive(Debug)]
+pub(crate) struct Design {
+    /// The walls to put up; those that are no namespace are put up by whatever runs inside.
+    pub(crate) walls: Walls,
+    pub(crate) network: NetworkMode,
+    pub(crate) identity: Identity,
+    /// What can be seen inside, if the mount wall stands.
+    pub(crate) root: root::Plan,
+}
+
+impl Design {
+    /// What an order asks for.
+    pub(crate) fn of(order: &Order, folder: &IncarnationFolder) -> io::Result<Self> {
+        let walls = order.walls.clone();
+        let has_root = walls.contains(&Wall::Mount);
+        let root = if has_root { root::Plan::of(order, folder)? } else { root::Plan::default() };
+        // Nobody else's folders are open to a lent id: it needs some at hand.
+        let identity = if has_root { Identity::of(folder.path()) } else { Identity::own() };
+        Ok(Self { walls, network: order.network, identity, root })
+    }
+
+    pub(crate) fn has(&self, wall: Wall) -> bool {
+        self.walls.contains(&wall)
+    }
+
+    /// Whether any of it needs namespaces.
+    pub(crate) fn is_enclosed(&self) -> bool {
+        self.has(Wall::User)
+    }
+
+    /// The inner process's part of the mount wall.
+    pub(super) fn build_root(&self, trees: Option<Trees>) -> Result<(), StepError> {
+        if !self.has(Wall::Mount) {
+            return if self.has(Wall::Pid) {
+                root::mount_proc_alone().in_step(Step::BuildRoot)
+            } else {
+                Ok(())
+            };
+        }
+        let trees = trees.map_or_else(|| self.root.open(None), Ok).in_step(Step::OpenRoot)?;
+        self.root.build(trees).in_step(Step::BuildRoot)
+    }
+
+    // The control group's is made by each program for itself, once it is in its group.
+    fn namespaces(&self) -> CloneFlags {
+        let mut flags = CloneFlags::CLONE_NEWUSER;
+        for (wall, flag) in [
+            (Wall::Pid, CloneFlags::CLONE_NEWPID),
+            (Wall::Mount, CloneFlags::CLONE_NEWNS),
+            (Wall::Ipc, CloneFlags::CLONE_NEWIPC),
+            (Wall::Uts, CloneFlags::CLONE_NEWUTS),
+        ] {
+            flags.set(flag, self.has(wall));
+        }
+        // A private /proc is a mount too.
+        flags.set(CloneFlags::CLONE_NEWNS, self.has(Wall::Mount) || self.has(Wall::Pid));
+        flags.set(CloneFlags::CLONE_NEWNET, self.has(Wall::Network) && self.network.is_apart());
+        flags
+    }
+}
+
+/// The namespaces, for as long as this and the inner process live.
+#[derive(Debug)]
+pub(crate) struct Enclosure {
+    design: Design,
+    inner: Pid,
+    handle: OwnedFd,
+}
+
+impl Enclosure {
+    /// Makes the namespaces, and waits until the root stands.
+    pub(crate) fn make(design: Design) -> Result<Self, StepError> {
+        let trees = if design.has(Wall::Mount) && design.identity.is_lent() {
+            // The lent id may not read all that init may.
+            Some(design.root.open(Some(design.identity)).in_step(Step::OpenRoot)?)
+        } else {
+            None
+        };
+        let (ours, theirs) = UnixStream::pair().in_step(Step::MakeNamespaces)?;
+        match sys::clone(design.namespaces()).in_step(Step::MakeNamespaces)? {
+            Cloned::Child => {
+                drop(ours);
+                inner::run(&design, trees, theirs)
+            }
+            Cloned::Parent(inner) => {
+                drop((theirs, trees));
+                let handle = pidfd::open(inner.as_raw()).in_step(Step::MakeNamespaces)?;
+                let enclosure = Self { design, inner, handle };
+                match enclosure.bring_up(ours) {
+                    Ok(()) => Ok(enclosure),
+                    Err(error) => {
+                        enclosure.tear_down();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    fn bring_up(&self, mut inner: UnixStream) -> Result<(), StepError> {
+        self.design.identity.map(self.inner).in_step(Step::MapIds)?;
+        network::outside(self.design.network, self.inner).in_step(Step::MakeNetwork)?;
+        inner.write_all(b"\n").in_step(Step::MakeNamespaces)?;
+        let mut answer = Vec::new();
+        inner.read_to_end(&mut answer).in_step(Step::MakeNamespaces)?;
+        match answer.as_slice() {
+            b"\n" => Ok(()),
+            [] => {
+                Err(io::Error::other("the inner process ended without a word")).in_step(Step::MakeNamespaces)
+            }
+            failure => Err(serde_json::from_slice::<Failure>(failure).in_step(Step::MakeNamespaces)?.into()),
+        }
+    }
+
+    /// Moves the calling process in, but for its place among the processes and its id, which are
+    /// those of its children from now on.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        // Nobody inside may look into what is not yet sealed.
+        nix::sys::prctl::set_dumpable(false)?;
+        Ok(setns(&self.handle, self.design.namespaces())?)
+    }
+
+    /// Makes the calling process, just born inside, what an agent is; `groups` are those of its
+    /// control groups that it may be moved to.
+    pub(crate) fn settle(&self) -> Result<(), StepError> {
+        if self.design.has(Wall::Cgroup) {
+            unshare(CloneFlags::CLONE_NEWCGROUP).in_step(Step::EnterNamespaces)?;
+        }
+        self.design.identity.assume().in_step(Step::EnterNamespaces)?;
+        seal(&self.design.walls)
+    }
+
+    pub(crate) fn inner(&self) -> Pid {
+        self.inner
+    }
+
+    /// Ends everything inside.
+    pub(crate) fn tear_down(&self) {
+        let _ = kill(self.inner, Signal::SIGKILL);
+        let _ = waitpid(self.inner, None);
+    }
+}

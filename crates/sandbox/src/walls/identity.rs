@@ -1,0 +1,110 @@
+//! Who an agent is.
+//!
+//! Inside, always the same user. Outside, an unprivileged host can lend an agent no id but its own;
+//! root lends each incarnation an id that nobody else on the machine has, so that whatever an agent
+//! got hold of beyond its walls, a file or a process, would still be somebody else's.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{fs, io};
+
+use nix::unistd::{Gid, Pid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
+
+/// The agent's user and group inside.
+pub(crate) const INSIDE: u32 = 1000;
+/// The name of both.
+pub(crate) const NAME: &str = "agent";
+
+/// The ids that root lends: above those of people and of containers, below those that the kernel
+/// takes for negative.
+const LENT: std::ops::Range<u32> = 0x7000_0000..0x7FFD_0000;
+
+/// An agent's ids outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    user: Uid,
+    group: Gid,
+    lent: bool,
+}
+
+impl Identity {
+    /// The identity of the incarnation in `folder`.
+    pub(crate) fn of(folder: &Path) -> Self {
+        if geteuid().is_root() && has_all_ids() {
+            let id = lent_to(folder);
+            return Self { user: Uid::from_raw(id), group: Gid::from_raw(id), lent: true };
+        }
+        Self::own()
+    }
+
+    /// Init's own.
+    pub(crate) fn own() -> Self {
+        Self { user: geteuid(), group: getegid(), lent: false }
+    }
+
+    /// Whether it is another than init's own.
+    pub(crate) fn is_lent(self) -> bool {
+        self.lent
+    }
+
+    /// Gives it a file.
+    pub(crate) fn give(self, path: &Path) -> io::Result<()> {
+        if self.lent {
+            std::os::unix::fs::lchown(path, Some(self.user.as_raw()), Some(self.group.as_raw()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes it what [`INSIDE`] is in the user namespace of a process.
+    pub(crate) fn map(self, process: Pid) -> io::Result<()> {
+        let write = |file: &str, text: String| fs::write(format!("/proc/{process}/{file}"), text);
+        if !self.lent {
+            // Else a group map of one's own would be a way to leave groups that forbid something.
+            write("setgroups", "deny".to_owned())?;
+        }
+        write("uid_map", format!("{INSIDE} {} 1", self.user))?;
+        write("gid_map", format!("{INSIDE} {} 1", self.group))
+    }
+
+    /// Makes the calling process, which is in that namespace, this user.
+    pub(crate) fn assume(self) -> io::Result<()> {
+        if self.lent {
+            setgroups(&[])?;
+        }
+        let (user, group) = (Uid::from_raw(INSIDE), Gid::from_raw(INSIDE));
+        setresgid(group, group, group)?;
+        Ok(setresuid(user, user, user)?)
+    }
+}
+
+// In a container whose root is somebody else's ordinary user, few ids can be lent.
+fn has_all_ids() -> bool {
+    let all = |file: &str| {
+        let map = fs::read_to_string(file).unwrap_or_default();
+        map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    };
+    all("/proc/self/uid_map") && all("/proc/self/gid_map")
+}
+
+// By the folder's path, which every init of the machine has for itself, so that nothing has to be
+// kept. Two that meet by chance in 268 million lose nothing but this one wall between them.
+fn lent_to(folder: &Path) -> u32 {
+    let hash = folder.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    LENT.start + (hash % u64::from(LENT.end - LENT.start)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incarnations_are_lent_different_ids() {
+        let ids: std::collections::BTreeSet<u32> =
+            (0..1000).map(|n| lent_to(Path::new(&format!("/var/lib/agentcore/i/{n:016x}")))).collect();
+        assert!(ids.len() >= 999);
+        assert!(ids.iter().all(|id| LENT.contains(id)));
+    }
+}

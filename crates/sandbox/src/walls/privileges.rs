@@ -1,0 +1,45 @@
+//! Giving up every capability, for good.
+
+#![allow(unsafe_code, reason = "prctl and capset have no wrappers")]
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_no_new_privs;
+
+/// No capability, now or by any program that is executed.
+pub(super) fn give_up() -> io::Result<()> {
+    set_no_new_privs()?;
+    empty_bounding_set()?;
+    // SAFETY: prctl with integers; it empties the ambient set.
+    let cleared = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    Errno::result(cleared)?;
+    empty_other_sets()
+}
+
+// Without the right to (CAP_SETPCAP), there is nothing in the other sets to be bounded, and no new
+// privileges are to be had anyway.
+fn empty_bounding_set() -> io::Result<()> {
+    for capability in 0..64 {
+        // SAFETY: prctl with integers.
+        match Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }) {
+            Ok(_) => {}
+            // One more than the kernel's last.
+            Err(Errno::EINVAL) => break,
+            Err(Errno::EPERM) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn empty_other_sets() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    // Effective, permitted and inheritable, twice 32 bits of each.
+    let none = [0_u32; 6];
+    // SAFETY: the header and the sets have the sizes that version 3 asks for, and are only read.
+    let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    Errno::result(set)?;
+    Ok(())
+}

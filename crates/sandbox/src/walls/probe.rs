@@ -1,0 +1,42 @@
+//! Finding out which walls stand, by putting them up around nothing.
+
+use std::path::Path;
+
+use super::enclosure::{Design, Enclosure};
+use super::identity::Identity;
+use super::{NetworkMode, Wall, WallReport, Walls, root};
+use crate::wire::StepError;
+
+/// What the kernel, and the rights of this process, allow. The process must have one thread.
+pub(crate) fn look() -> WallReport {
+    let mut report = WallReport::default();
+    let namespaces = Wall::NAMESPACES.into_iter().filter(|wall| *wall != Wall::Network);
+    let all: Walls = namespaces.clone().chain([Wall::User]).collect();
+    if attempt(all.clone()).is_ok() {
+        report.standing = all;
+    } else {
+        look_one_by_one(&mut report, namespaces);
+    }
+    report.add(Wall::Network, Err("agents share the host's network".to_owned()));
+    report.add(Wall::Capabilities, Ok(()));
+    report
+}
+
+fn look_one_by_one(report: &mut WallReport, namespaces: impl Iterator<Item = Wall>) {
+    report.add(Wall::User, attempt([Wall::User].into()));
+    for wall in namespaces {
+        report.add(wall, attempt([Wall::User, wall].into()));
+    }
+}
+
+fn attempt(walls: Walls) -> Result<(), String> {
+    let identity = Identity::of(Path::new("/probe"));
+    let design = Design { walls, network: NetworkMode::Host, identity, root: root::Plan::bare() };
+    match Enclosure::make(design) {
+        Ok(enclosure) => {
+            enclosure.tear_down();
+            Ok(())
+        }
+        Err(StepError { step, source }) => Err(format!("cannot {}: {source}", step.as_str())),
+    }
+}

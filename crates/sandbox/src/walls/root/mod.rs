@@ -1,0 +1,51 @@
+//! The mount wall: a root folder with only what was declared.
+//!
+//! [`plan`](Plan::of) decides what can be seen, as data; [`open`](Plan::open) takes hold of it where
+//! it lies; [`build`](Plan::build) puts it together in a file system of its own and makes that the
+//! root. Everything is at the path that it has outside.
+
+mod build;
+mod code;
+mod incarnation;
+mod needs;
+mod plan;
+mod system;
+
+use std::path::Path;
+
+pub(crate) use build::{Trees, mount_proc_alone};
+pub(crate) use plan::Plan;
+
+use crate::folder::IncarnationFolder;
+use crate::wire::Order;
+
+impl Plan {
+    /// What the agent of this order may see.
+    pub(crate) fn of(order: &Order, folder: &IncarnationFolder) -> std::io::Result<Self> {
+        let mut plan = Self::system(order.limits.memory());
+        code::add(&mut plan, order, folder)?;
+        needs::add(&mut plan, order)?;
+        for path in &order.read_only {
+            needs::add_declared(&mut plan, Path::new(path))?;
+        }
+        for path in &order.hidden {
+            plan.hide(Path::new(path));
+        }
+        incarnation::add(&mut plan, folder);
+        plan.put_in_order();
+        Ok(plan)
+    }
+
+    /// The machine's own part, and nothing of anybody's.
+    pub(crate) fn bare() -> Self {
+        let mut plan = Self::system(None);
+        plan.put_in_order();
+        plan
+    }
+
+    fn system(memory_bytes: Option<u64>) -> Self {
+        let mut plan = Self::default();
+        system::add(&mut plan, memory_bytes);
+        plan
+    }
+}

@@ -1,0 +1,128 @@
+//! What is where in an agent's root.
+
+use std::path::{Path, PathBuf};
+
+/// The contents of a root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One thing in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where, an absolute path.
+    pub(super) at: PathBuf,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// What is at the same path outside.
+    Bind(Bind),
+    /// A symbolic link.
+    Link(PathBuf),
+    /// An empty folder.
+    Folder,
+    /// A small file.
+    File(String),
+    /// Memory that may be written to, up to so many bytes.
+    Memory { bytes: u64 },
+    /// A folder that may neither be looked into nor written to, but for what is put in it here.
+    Hidden,
+}
+
+/// What an agent may do with something of the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bind {
+    /// Read and execute.
+    ReadOnly,
+    /// The same; it belongs to somebody whose files the agent may read as if they were its own.
+    Lent,
+    /// Write, too.
+    ReadWrite,
+    /// Use a device.
+    Device,
+}
+
+impl Plan {
+    pub(super) fn add(&mut self, at: impl Into<PathBuf>, what: What) {
+        let at = at.into();
+        match self.entries.iter_mut().find(|entry| entry.at == at) {
+            // What is said later goes before.
+            Some(entry) => entry.what = what,
+            None => self.entries.push(Entry { at, what }),
+        }
+    }
+
+    /// Shows what is at `path` outside, which must not be a link, unless it is shown already.
+    pub(super) fn show(&mut self, path: &Path, bind: Bind) {
+        if !self.shows(path) {
+            self.add(path, What::Bind(bind));
+        }
+    }
+
+    pub(super) fn link(&mut self, at: &Path, to: PathBuf) {
+        if !self.shows(at) && !self.entries.iter().any(|entry| entry.at == at) {
+            self.add(at, What::Link(to));
+        }
+    }
+
+    /// Hides a folder if it would be seen.
+    pub(super) fn hide(&mut self, path: &Path) {
+        if self.shows(path) && path.is_dir() {
+            self.add(path, What::Hidden);
+        }
+    }
+
+    /// Whether what is at `path` outside is at the same path inside.
+    pub(super) fn shows(&self, path: &Path) -> bool {
+        let around = self.entries.iter().filter(|entry| path.starts_with(&entry.at));
+        let nearest = around.max_by_key(|entry| entry.at.components().count());
+        nearest.is_some_and(|entry| matches!(entry.what, What::Bind(_)))
+    }
+
+    /// Puts what is further up first, as it has to be built, and leaves out what is there anyway.
+    pub(super) fn put_in_order(&mut self) {
+        self.entries.sort_by_key(|entry| entry.at.components().count());
+        let mut kept = Self::default();
+        for entry in std::mem::take(&mut self.entries) {
+            let is_there = match entry.what {
+                What::Bind(Bind::ReadOnly | Bind::Lent) | What::Link(_) => kept.shows(&entry.at),
+                _ => false,
+            };
+            if !is_there {
+                kept.entries.push(entry);
+            }
+        }
+        *self = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_something_shown_is_shown_unless_it_is_hidden() {
+        let mut plan = Plan::default();
+        plan.show(Path::new("/tmp"), Bind::ReadOnly);
+        assert!(plan.shows(Path::new("/tmp/a/b")) && !plan.shows(Path::new("/tmpa")));
+        plan.hide(Path::new("/tmp"));
+        assert!(!plan.shows(Path::new("/tmp/a/b")));
+        plan.show(Path::new("/tmp/a"), Bind::ReadWrite);
+        assert!(plan.shows(Path::new("/tmp/a/b")));
+    }
+
+    #[test]
+    fn what_is_around_something_is_built_before_it() {
+        let mut plan = Plan::default();
+        for path in ["/a/b/c", "/a", "/d/e", "/a/b"] {
+            plan.add(path, What::Bind(Bind::ReadOnly));
+        }
+        plan.add("/a/w", What::Bind(Bind::ReadWrite));
+        plan.put_in_order();
+        let at: Vec<_> = plan.entries.iter().map(|entry| entry.at.to_str().unwrap()).collect();
+        assert_eq!(at, ["/a", "/d/e", "/a/w"]);
+    }
+}

@@ -1,0 +1,92 @@
+//! The walls, from inside.
+
+use std::sync::Arc;
+
+use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall};
+use tokio::io::AsyncReadExt;
+
+use crate::bench::{Bench, Processes, kill, standing};
+
+/// What a shell inside says.
+async fn inside(sandbox: &dyn Sandbox, shell: &str) -> String {
+    let mut execution = sandbox.exec(&ExecCommand { shell: shell.into() }).await.unwrap();
+    let (mut output, mut error) = (String::new(), String::new());
+    execution.stdout.read_to_string(&mut output).await.unwrap();
+    execution.stderr.read_to_string(&mut error).await.unwrap();
+    let status = execution.exit.await.unwrap();
+    assert_eq!(status, ExitStatus::Code(0), "{output}{error}");
+    output + &error
+}
+
+async fn idle(bench: &Processes) -> Arc<dyn Sandbox> {
+    bench.run(&bench.shell("exec sleep 1000")).await
+}
+
+/// Whether these walls stand here; a test of what does not is no test.
+fn stand(walls: &[Wall]) -> bool {
+    let all = walls.iter().all(|wall| standing().contains(wall));
+    if !all {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "not all of {walls:?} stand");
+        println!("skipped: not all of {walls:?} stand here");
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_agent_is_nobody_and_has_no_rights() {
+    if !stand(&[Wall::User, Wall::Capabilities]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    let status = inside(&*sandbox, "id -u; grep -E 'Cap|NoNewPrivs' /proc/self/status").await;
+    let expected =
+        ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|set| format!("{set}:\t{:016}\n", 0));
+    assert_eq!(status, format!("1000\n{}NoNewPrivs:\t1\n", expected.concat()));
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn only_what_was_declared_is_in_the_root() {
+    if !stand(&[Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let (sandbox, other) = (idle(&bench).await, idle(&bench).await);
+    let folder = other.folder().parent().unwrap().display().to_string();
+    let name = |sandbox: &dyn Sandbox| sandbox.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let seen = inside(&*sandbox, &format!("ls {folder}; ls {folder}/*")).await;
+    assert_eq!(seen, format!("{}\nagent.sock\nhome\njournal\ntmp\nwork\n", name(&*sandbox)));
+    assert_eq!(
+        inside(&*sandbox, "cd /; ls -d /root/* /home /run/* /boot /var/lib/* 2>/dev/null; true").await,
+        ""
+    );
+    for sandbox in [sandbox, other] {
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn the_root_cannot_be_written_to_but_an_agents_own_folders_can() {
+    if !stand(&[Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    let refused = "for at in / /usr /etc /dev /run /proc/sys/kernel; do touch $at/x 2>/dev/null && echo $at; done; true";
+    assert_eq!(inside(&*sandbox, refused).await, "");
+    inside(&*sandbox, "touch ~/x $TMPDIR/x /tmp/x /dev/shm/x x && echo x > /dev/null").await;
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn no_process_but_its_own_is_seen() {
+    if !stand(&[Wall::Pid, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    // The inner process, the agent and the shell.
+    assert_eq!(inside(&*sandbox, "echo /proc/[0-9]*").await, "/proc/1 /proc/2 /proc/3\n");
+    kill(&*sandbox).await;
+}
