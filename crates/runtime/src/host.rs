@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, Authorizers, Front, Replays, front};
+use crate::api::{Api, Authorizers, Front, Replays, front, keep_within_bounds, recover};
+use crate::invocations::Invocations;
 use crate::options::{HostOptions, OnShutdown};
 use crate::registry::Registry;
 use crate::session::reason::{StopKind, StopReason};
@@ -49,6 +50,7 @@ pub struct Host {
     store: Store,
     manager: Arc<Manager>,
     reconciling: JoinHandle<()>,
+    forgetting: JoinHandle<()>,
 }
 
 /// Why a host does not start, or does not go on.
@@ -166,8 +168,10 @@ impl Host {
         let default_agent = agents::default_agent(&options, &manager)?;
         manager.recover().await?;
         let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
+        let invocations = Invocations::open(state.path(), store.clone()).map_err(|source| {
+            HostError::State { step: "keep invocations in", path: state.path().to_owned(), source }
+        })?;
         let record = HostRecord::new(address, tls.is_some(), clock.timestamp());
-        state.announce(&record)?;
         let api = Api {
             gate,
             authorizers: Authorizers::new(),
@@ -177,6 +181,7 @@ impl Host {
             clock,
             timeouts: options.timeouts,
             replays: Replays::default(),
+            invocations,
             default_agent,
             state: state.path().to_owned(),
             address,
@@ -185,7 +190,10 @@ impl Host {
             started_at: record.started_at,
         };
         let front = front(api);
-        Ok(Self { listener, address, front, tls, options, state, store, manager, reconciling })
+        recover(&front.api).await?;
+        let forgetting = tokio::spawn(keep_within_bounds(front.api.clone(), options.retention));
+        state.announce(&record)?;
+        Ok(Self { listener, address, front, tls, options, state, store, manager, reconciling, forgetting })
     }
 
     /// The address that is served; with port 0 in the options, this tells which one it became.
@@ -217,10 +225,15 @@ impl Host {
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<(), HostError> {
         tracing::info!(host.address = %self.address, state = %self.state.path().display(), "host started");
         let renewing = self.tls.clone().map(|tls| tokio::spawn(tls.keep_renewed()));
+        let (api, drain) = (self.front.api.clone(), self.options.timeouts.drain);
         let front = (self.front, self.tls);
-        let draining = serve::serve(self.listener, front, shutdown, self.options.timeouts.drain).await;
+        let draining = serve::serve(self.listener, front, shutdown, drain).await;
         renewing.inspect(JoinHandle::abort);
         self.reconciling.abort();
+        self.forgetting.abort();
+        let draining = async {
+            tokio::join!(draining, api.invocations.drain(drain));
+        };
         match self.options.on_shutdown {
             OnShutdown::Stop => {
                 // Together: those who wait for an answer get it, or the end of the session.
@@ -232,9 +245,11 @@ impl Host {
             }
             OnShutdown::Leave => {
                 draining.await;
+                api.invocations.stop().await;
                 self.manager.leave_all().await;
             }
         }
+        api.invocations.stop().await;
         self.store.flush().await?;
         self.state.release();
         tracing::info!("host stopped");

@@ -17,6 +17,7 @@
 mod agent;
 mod api;
 mod host;
+mod invocations;
 mod key;
 mod link;
 mod logs;

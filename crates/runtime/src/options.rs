@@ -177,11 +177,21 @@ pub struct Retention {
     pub stopped_per_agent: u32,
     /// Timeline events per incarnation.
     pub events_per_incarnation: u32,
+    /// Durable invocations per agent, with their answers.
+    pub invocations_per_agent: u32,
+    /// For how long after its end an invocation is kept, in seconds.
+    #[serde(with = "seconds")]
+    pub invocation_age: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { stopped_per_agent: 200, events_per_incarnation: 1_000 }
+        Self {
+            stopped_per_agent: 200,
+            events_per_incarnation: 1_000,
+            invocations_per_agent: 10_000,
+            invocation_age: Duration::from_secs(7 * 24 * 60 * 60),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use http_body_util::Limited;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::proxy::{ExchangeError, agent_headers, answer_headers, invoke, websocket};
+use super::proxy::{AgentBody, ExchangeError, agent_headers, answer_headers, exchange, invoke, websocket};
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
@@ -44,8 +44,13 @@ pub(super) struct Call {
 impl Call {
     /// Lets a request into the session of `key`, which begins with it if need be.
     pub(super) fn begin(api: &Api, key: &SessionKey) -> Result<Self, ApiError> {
+        Self::begin_as(api, key, new_invocation_id(&api.clock))
+    }
+
+    /// As [`Call::begin`], for an invocation that has its id.
+    pub(super) fn begin_as(api: &Api, key: &SessionKey, id: InvocationId) -> Result<Self, ApiError> {
         let admission = api.manager.admit(key)?;
-        Ok(Self { admission, id: new_invocation_id(&api.clock), agent: None })
+        Ok(Self { admission, id, agent: None })
     }
 
     /// Lets those headers through to the agent that its definition names.
@@ -68,7 +73,8 @@ impl Call {
         Stamp { session: self.session().key.session.clone(), new: self.admission.new, id: self.id }
     }
 
-    fn headers(&self, caller: &HeaderMap) -> HeaderMap {
+    /// The headers that the agent gets.
+    pub(super) fn headers(&self, caller: &HeaderMap) -> HeaderMap {
         let mut headers = agent_headers(caller, &self.session().key.session, self.id);
         let own = self.agent.iter().flat_map(|agent| &agent.definition.request_headers);
         for name in own.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()) {
@@ -95,24 +101,22 @@ impl Call {
     pub(super) async fn exchange(
         self,
         api: &Api,
-        (method, path): (Method, Uri),
+        target: (Method, Uri),
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, ApiError> {
         self.session().ready().await.map_err(ApiError::DidNotStart)?;
         let session = self.session().clone();
-        let mut request: axum::http::Request<RequestBody> =
-            axum::http::Request::new(Limited::new(body, MAX_PAYLOAD_BYTES));
-        *request.method_mut() = method;
-        *request.uri_mut() = path;
-        *request.headers_mut() = self.headers(headers);
-        match invoke(request, self.admission.in_flight, api.timeouts).await {
-            Ok(mut answer) => {
-                answer_headers(answer.headers_mut());
-                Ok(answer.map(Body::new))
-            }
-            Err(error) => Err(explain(error, &session, self.id).await),
-        }
+        let request = request(target, self.headers(headers), body);
+        answered(invoke(request, self.admission.in_flight, api.timeouts).await, &session, self.id).await
+    }
+
+    /// Invokes the agent with headers that were made for it. Unlike an invocation whose caller leaves,
+    /// this one is given up as soon as it is dropped.
+    pub(super) async fn run(self, api: &Api, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+        let session = self.session().clone();
+        let request = request((Method::POST, Uri::from_static(INVOCATIONS_PATH)), headers, body);
+        answered(exchange(request, self.admission.in_flight, api.timeouts).await, &session, self.id).await
     }
 
     /// Opens a WebSocket to the agent.
@@ -127,6 +131,28 @@ impl Call {
     }
 }
 
+fn request((method, path): (Method, Uri), headers: HeaderMap, body: Body) -> http::Request<RequestBody> {
+    let mut request = http::Request::new(Limited::new(body, MAX_PAYLOAD_BYTES));
+    *request.method_mut() = method;
+    *request.uri_mut() = path;
+    *request.headers_mut() = headers;
+    request
+}
+
+async fn answered(
+    answer: Result<http::Response<AgentBody>, ExchangeError>,
+    session: &SessionHandle,
+    id: InvocationId,
+) -> Result<Response, ApiError> {
+    match answer {
+        Ok(mut answer) => {
+            answer_headers(answer.headers_mut());
+            Ok(answer.map(Body::new))
+        }
+        Err(error) => Err(explain(error, session, id).await),
+    }
+}
+
 /// What the answer to a call says of it.
 pub(super) struct Stamp {
     pub(super) session: SessionId,
@@ -135,6 +161,11 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// What is said of an invocation that may have begun with another call.
+    pub(super) fn of(session: SessionId, id: InvocationId) -> Self {
+        Self { session, new: false, id }
+    }
+
     /// Says it.
     pub(super) fn on(self, mut response: Response) -> Response {
         let headers = response.headers_mut();
@@ -173,7 +204,8 @@ pub(super) fn announces_too_much(headers: &HeaderMap) -> bool {
     announced.is_some_and(|length| length > MAX_PAYLOAD_BYTES as u64)
 }
 
-fn new_invocation_id(clock: &HostClock) -> InvocationId {
+/// An id for an invocation that begins now.
+pub(super) fn new_invocation_id(clock: &HostClock) -> InvocationId {
     let millis = clock.timestamp().unix_millis();
     loop {
         let at =

@@ -33,6 +33,11 @@ impl Caller {
         Principal::from(&self.0)
     }
 
+    /// Whether they look after the host.
+    pub(super) fn is_operator(&self) -> bool {
+        self.0.is_operator()
+    }
+
     /// Whether they may do this to an agent, which may be named with its endpoint (`writer@staging`).
     pub(super) fn may(&self, action: Action, agent: &str) -> bool {
         let name = agent.split_once('@').map_or(agent, |(name, _)| name);
@@ -98,7 +103,7 @@ fn may_administer(api: &Api, path: &RawPathParams, request: &Request) -> Result<
 /// Lets in those who look after the host.
 pub(super) async fn operates(request: Request, next: Next) -> Response {
     match Caller::of(request.extensions()) {
-        Ok(caller) if caller.0.is_operator() => next.run(request).await,
+        Ok(caller) if caller.is_operator() => next.run(request).await,
         Ok(_) => ApiError::Forbidden("your key does not allow you to operate this host").into_response(),
         Err(error) => error.into_response(),
     }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::proxy::ExchangeError;
 use super::query::Unreadable;
+use crate::invocations::{State, Unreceived};
 use crate::session::reason::StopKind;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
@@ -32,8 +33,27 @@ pub(crate) enum ApiError {
     NotRunning,
     NoSuchPath,
     MethodNotAllowed,
+    /// A key that is none.
+    BadKey,
+    /// The key came with another request before.
+    KeyReused,
+    UnknownInvocation,
+    /// It has not ended, and so cannot be removed.
+    StillRuns,
+    /// It has ended in this state, and so cannot be cancelled.
+    HasEnded(State),
+    /// It has ended in this state, for this reason, without an answer.
+    Unanswered(State, Option<String>),
+    /// The caller claims to have seen this item, and there are only so many.
+    BadLastEventId {
+        seen: u64,
+        there: u64,
+    },
+    /// The disk has no room for what would be acknowledged.
+    DiskFull,
     Store(StoreError),
     Log(std::io::Error),
+    Files(std::io::Error),
 }
 
 impl ApiError {
@@ -52,11 +72,31 @@ impl ApiError {
             Self::Exchange(ExchangeError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::DidNotStart(_) | Self::EndedMidway(_) | Self::Exchange(_) => StatusCode::BAD_GATEWAY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) | Self::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadKey | Self::BadLastEventId { .. } => StatusCode::BAD_REQUEST,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnknownInvocation => StatusCode::NOT_FOUND,
+            Self::StillRuns | Self::HasEnded(_) | Self::Unanswered(State::Cancelled, _) => {
+                StatusCode::CONFLICT
+            }
+            Self::Unanswered(..) => StatusCode::BAD_GATEWAY,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Store(_) | Self::Log(_) | Self::Files(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn body(&self) -> ErrorBody<'static> {
+    /// Tells the operator what only they can mend.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Store(error) => tracing::error!(error = %error, "the store failed a request"),
+            Self::Log(error) => tracing::error!(error = %error, "cannot read a log"),
+            Self::Files(error) => tracing::error!(error = %error, "cannot use a file of an invocation"),
+            Self::DiskFull => tracing::error!("the disk is full: an invocation was not accepted"),
+            _ => {}
+        }
+    }
+
+    /// What the caller is told.
+    pub(super) fn body(&self) -> ErrorBody<'static> {
         match self {
             Self::BadSessionId(error) => ErrorBody::new("Bad session id").with_details(error.to_string()),
             Self::BadRequest(what) => ErrorBody::new(*what),
@@ -88,9 +128,36 @@ impl ApiError {
             ),
             Self::NotRunning => ErrorBody::new("The session is not running")
                 .with_details("it has stopped already, or never began"),
+            Self::BadKey => ErrorBody::new("Bad Idempotency-Key")
+                .with_details("send one, of 1 to 255 visible ASCII characters; it may be in double quotes"),
+            Self::KeyReused => ErrorBody::new("This Idempotency-Key came with another request before")
+                .with_details("use a new key for another payload or session"),
+            Self::UnknownInvocation => ErrorBody::new("Unknown invocation").with_details(
+                "nothing is on record under this id: it never was, was removed or is past its time, or is \
+                 another caller's",
+            ),
+            Self::StillRuns => ErrorBody::new("The invocation has not ended").with_details("cancel it first"),
+            Self::HasEnded(state) => {
+                ErrorBody::new(format!("The invocation has ended: it is {}", state.as_str()))
+            }
+            Self::Unanswered(state, reason) => {
+                let body = ErrorBody::new(format!("The invocation is {}, without an answer", state.as_str()));
+                match reason {
+                    Some(reason) => body.with_details(reason.clone()),
+                    None => body,
+                }
+            }
+            Self::BadLastEventId { seen, there } => {
+                ErrorBody::new(format!("There is no item {seen} to go on after: there are {there}"))
+                    .with_details(
+                        "send the id of the last event you have seen, or none to begin at the first",
+                    )
+            }
+            Self::DiskFull => ErrorBody::new("The host's disk is full")
+                .with_details("nothing was accepted: make room in its state folder, then try again"),
             Self::NoSuchPath => ErrorBody::new("Not Found"),
             Self::MethodNotAllowed => ErrorBody::new("Method Not Allowed"),
-            Self::Store(_) | Self::Log(_) => {
+            Self::Store(_) | Self::Log(_) | Self::Files(_) => {
                 ErrorBody::new("Internal error").with_details("the host's log tells what went wrong")
             }
         }
@@ -111,11 +178,7 @@ fn explained(message: String, ended: &Ended) -> ErrorBody<'static> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Store(error) => tracing::error!(error = %error, "the store failed a request"),
-            Self::Log(error) => tracing::error!(error = %error, "cannot read a log"),
-            _ => {}
-        }
+        self.log();
         let status = self.status();
         let mut response = (status, Json(self.body())).into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {
@@ -149,8 +212,19 @@ impl From<ExchangeError> for ApiError {
     }
 }
 
+impl From<Unreceived> for ApiError {
+    fn from(error: Unreceived) -> Self {
+        match error {
+            Unreceived::TooLarge => Self::Exchange(ExchangeError::TooLarge),
+            Unreceived::Incomplete => Self::Exchange(ExchangeError::Incomplete),
+            full if full.is_full() => Self::DiskFull,
+            Unreceived::Disk(error) => Self::Files(error),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        if error.is_full() { Self::DiskFull } else { Self::Store(error) }
     }
 }

@@ -22,7 +22,7 @@ use super::{Api, gate, root};
 /// Serves the connections of a socket. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
-    pub(super) api: Arc<Api>,
+    pub(crate) api: Arc<Api>,
     pub(super) router: Router,
 }
 

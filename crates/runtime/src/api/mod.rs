@@ -10,6 +10,7 @@ mod access;
 mod aws;
 mod call;
 mod caller;
+mod durable;
 mod error;
 mod front;
 mod gate;
@@ -30,6 +31,7 @@ use axum::Router;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 
+use crate::invocations::Invocations;
 use crate::options::Timeouts;
 use crate::registry::Registry;
 use crate::session::Manager;
@@ -39,6 +41,7 @@ use crate::time::HostClock;
 use error::ApiError;
 
 pub(crate) use aws::Replays;
+pub(crate) use durable::{keep_within_bounds, recover};
 
 pub(crate) use front::Front;
 pub(crate) use tokens::Authorizers;
@@ -53,6 +56,7 @@ pub(crate) struct Api {
     pub(crate) clock: HostClock,
     pub(crate) timeouts: Timeouts,
     pub(crate) replays: Replays,
+    pub(crate) invocations: Invocations,
     pub(crate) default_agent: Option<String>,
     pub(crate) state: PathBuf,
     pub(crate) address: SocketAddr,
@@ -67,7 +71,7 @@ pub(crate) fn front(api: Api) -> Front {
     let router = Router::new()
         .merge(root::router())
         .merge(aws::router(&api))
-        .nest("/_agentcore/v1", v1::router().layer(from_fn(caller::operates)))
+        .nest("/_agentcore/v1", v1::router().layer(from_fn(caller::operates)).merge(v1::results()))
         .fallback(|uri: Uri| async move { aws::told(uri.path(), ApiError::NoSuchPath) })
         .method_not_allowed_fallback(
             |uri: Uri| async move { aws::told(uri.path(), ApiError::MethodNotAllowed) },

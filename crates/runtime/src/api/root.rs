@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::call::{Call, announces_too_much};
 use super::caller::Caller;
+use super::durable::{self, Asked, Surface, Target};
 use super::proxy::{ExchangeError, is_websocket};
 use super::query::Parameters;
 use super::{Api, ApiError};
@@ -38,7 +39,15 @@ pub(super) async fn invocations(State(api): State<Arc<Api>>, request: Request) -
     }
     let key = Caller::of(&parts.extensions)
         .and_then(|caller| session_key(&api, caller, &parts.headers, &parts.uri));
-    let call = match key.and_then(|key| Call::begin(&api, &key)) {
+    let call = match (key, Asked::of(&parts.headers)) {
+        (Ok(key), Ok(Some(asked))) => {
+            let target = Target { key, named: true, agent: None, surface: Surface::Plain };
+            return Box::pin(durable::invoke(api, target, asked, parts, body)).await;
+        }
+        (Err(error), _) | (_, Err(error)) => return error.into_response(),
+        (Ok(key), Ok(None)) => Call::begin(&api, &key),
+    };
+    let call = match call {
         Ok(call) => call,
         Err(error) => return error.into_response(),
     };

@@ -93,6 +93,12 @@ impl SessionHandle {
         }
     }
 
+    /// Whether the agent can be reached at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        let phase = self.published.borrow().phase;
+        phase != Phase::Starting && phase.is_current() && self.sandbox.get().is_some()
+    }
+
     /// Why it ends or has ended.
     pub(crate) fn ended(&self) -> Ended {
         let reason = self.published.borrow().reason.clone();

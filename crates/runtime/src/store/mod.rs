@@ -4,6 +4,7 @@
 //! and many of them share one flush. Reads have a connection of their own. The statements are in
 //! `write.rs` and `read.rs`; nothing else in the host knows that this is SQLite.
 
+mod invocations;
 mod read;
 mod record;
 mod runtimes;
@@ -53,6 +54,20 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    fn code(&self) -> Option<rusqlite::ErrorCode> {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        }
+    }
+
+    /// Whether there is no room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -138,7 +138,7 @@ pub(super) fn timestamp(millis: i64) -> Timestamp {
 }
 
 /// A text that a type of ours reads.
-fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+pub(super) fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
 where
     T: FromStr,
     T::Err: ToString,
@@ -151,7 +151,7 @@ fn named<T: DeserializeOwned>(index: usize, name: String) -> rusqlite::Result<T>
     serde_json::from_value(serde_json::Value::String(name)).map_err(|error| malformed(index, error))
 }
 
-fn malformed(index: usize, error: impl ToString) -> rusqlite::Error {
+pub(super) fn malformed(index: usize, error: impl ToString) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.to_string().into())
 }
 

@@ -10,8 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// Each brings the tables one version further; never change one that was released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/1_sessions.sql"), include_str!("migrations/2_runtimes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/1_sessions.sql"),
+    include_str!("migrations/2_runtimes.sql"),
+    include_str!("migrations/3_invocations.sql"),
+];
 
 /// How long to wait for a program that looks into the file, as `sqlite3` would.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

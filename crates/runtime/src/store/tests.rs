@@ -179,7 +179,14 @@ async fn the_oldest_go_first_and_take_their_timelines_with_them() {
         let entries = vec![entry("a"), entry("b"), entry("c")];
         store.write(Write::Happened { incarnation, entries, change }).await.unwrap();
     }
-    store.write(Write::Prune(Retention { stopped_per_agent: 2, events_per_incarnation: 2 })).await.unwrap();
+    store
+        .write(Write::Prune(Retention {
+            stopped_per_agent: 2,
+            events_per_incarnation: 2,
+            ..Retention::default()
+        }))
+        .await
+        .unwrap();
     let left = store.incarnations(SessionFilter { limit: 9, ..SessionFilter::default() }).await.unwrap();
     let starts: Vec<_> = left.iter().map(|record| record.begun.started_at.unix_millis()).collect();
     assert_eq!(starts, [4, 3, 2], "the living one stays");
@@ -209,7 +216,7 @@ async fn a_store_of_a_newer_version_is_left_alone() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&file).await.err().unwrap();
     assert!(
-        error.to_string().starts_with("the store has version 99, and this host knows versions up to 2"),
+        error.to_string().starts_with("the store has version 99, and this host knows versions up to 3"),
         "{error}"
     );
 }

@@ -1,10 +1,13 @@
 //! Everything that can be written.
 
-use agentcore_protocol::{IncarnationId, SessionId, Timestamp};
+use std::sync::Arc;
+
+use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::record::{self, NewIncarnation, TimelineEntry};
-use super::{StoreError, runtimes};
+use super::{StoreError, invocations, runtimes};
+use crate::invocations::{End, Head, NewInvocation};
 use crate::key::Principal;
 use crate::options::Retention;
 use crate::registry::{Answered, Change};
@@ -26,6 +29,18 @@ pub(crate) enum Write {
     Happened { incarnation: IncarnationId, entries: Vec<TimelineEntry>, change: Option<record::Change> },
     /// Forget what is older than is to be kept.
     Prune(Retention),
+    /// The host answers for an invocation from now on.
+    Accept(Box<NewInvocation>),
+    /// An invocation is about to be given to an agent.
+    Start { id: InvocationId, incarnation: IncarnationId, at: Timestamp },
+    /// An invocation is answered into a file.
+    Answering { id: InvocationId, head: Arc<Head> },
+    /// An invocation has ended.
+    End { id: InvocationId, end: Box<End> },
+    /// Whatever ran has ended with the host that ran it.
+    InterruptAll { at: Timestamp, reason: &'static str },
+    /// Forget these invocations.
+    Forget(Vec<InvocationId>),
 }
 
 impl Write {
@@ -46,7 +61,26 @@ impl Write {
                 change.as_ref().map_or(Ok(()), |change| become_(connection, &id, change))
             }
             Self::Prune(retention) => prune(connection, *retention),
+            Self::Accept(new) => invocations::accept(connection, new),
+            Self::Start { id, incarnation, at } => invocations::start(connection, *id, *incarnation, *at),
+            Self::Answering { id, head } => invocations::answering(connection, *id, head),
+            Self::End { id, end } => invocations::end(connection, *id, end),
+            Self::InterruptAll { at, reason } => invocations::interrupt_all(connection, *at, reason),
+            Self::Forget(ids) => invocations::forget(connection, ids),
         }
+    }
+
+    /// Whether it happens as a whole or not at all by itself.
+    pub(super) const fn is_one_statement(&self) -> bool {
+        matches!(
+            self,
+            Self::Nothing
+                | Self::Accept(_)
+                | Self::Start { .. }
+                | Self::Answering { .. }
+                | Self::End { .. }
+                | Self::InterruptAll { .. }
+        )
     }
 }
 

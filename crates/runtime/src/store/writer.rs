@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{StoreError, Write, blocking};
@@ -54,31 +54,47 @@ pub(super) async fn run(mut connection: Connection, mut queue: mpsc::Receiver<Jo
     }
 }
 
-/// Applies each job in a savepoint of its own, so that a bad one spoils itself alone, and tells
-/// everyone once the whole is on disk.
+/// Applies each job so that a bad one spoils itself alone, and tells everyone once the whole is on
+/// disk.
 fn commit(connection: &mut Connection, jobs: Vec<Job>) {
-    let outcomes = apply_all(connection, &jobs);
-    match outcomes {
+    match apply_all(connection, &jobs) {
         Ok(outcomes) => jobs.into_iter().zip(outcomes).for_each(|(job, outcome)| job.finish(outcome)),
         Err(error) => {
-            let error = Arc::new(error);
             jobs.into_iter().for_each(|job| job.finish(Err(StoreError::Sqlite(error.clone()))));
         }
     }
 }
 
+/// In a savepoint of its own, unless it needs none.
+fn apply(
+    transaction: &mut Transaction<'_>,
+    write: &Write,
+) -> Result<Result<(), StoreError>, rusqlite::Error> {
+    if write.is_one_statement() {
+        return Ok(write.apply(transaction));
+    }
+    let savepoint = transaction.savepoint()?;
+    let outcome = write.apply(&savepoint);
+    // A savepoint that is dropped is rolled back.
+    if outcome.is_ok() {
+        savepoint.commit()?;
+    }
+    Ok(outcome)
+}
+
 fn apply_all(
     connection: &mut Connection,
     jobs: &[Job],
-) -> Result<Vec<Result<(), StoreError>>, rusqlite::Error> {
+) -> Result<Vec<Result<(), StoreError>>, Arc<rusqlite::Error>> {
     let mut transaction = connection.transaction()?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let savepoint = transaction.savepoint()?;
-        let outcome = job.write.apply(&savepoint);
-        // A savepoint that is dropped is rolled back.
-        if outcome.is_ok() {
-            savepoint.commit()?;
+        let outcome = apply(&mut transaction, &job.write)?;
+        // A disk that is full takes back the whole transaction, and what follows would be none of it.
+        if let Err(StoreError::Sqlite(error)) = &outcome
+            && transaction.is_autocommit()
+        {
+            return Err(error.clone());
         }
         outcomes.push(outcome);
     }

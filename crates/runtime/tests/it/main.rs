@@ -8,6 +8,7 @@ mod access;
 mod api;
 mod aws;
 mod callers;
+mod durable;
 mod failures;
 mod lifetimes;
 mod limits;

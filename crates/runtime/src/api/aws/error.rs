@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::api::ApiError;
 use crate::api::proxy::ExchangeError;
 use crate::api::query::Unreadable;
+use crate::invocations::State;
 use crate::registry::RegistryError;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
@@ -33,6 +34,10 @@ pub(in crate::api) enum Exception {
     InternalServer,
     /// What the model calls an internal error, with the status of a gateway that waited in vain.
     GatewayTimeout,
+    /// A key that is used again with another request; the model knows no keys.
+    Unprocessable,
+    /// What the model calls an internal error, with the status that says more.
+    DiskFull,
 }
 
 /// Why a request is not valid, in AWS's words.
@@ -74,7 +79,7 @@ impl Exception {
     /// The name by which clients catch it.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Validation => "ValidationException",
+            Self::Validation | Self::Unprocessable => "ValidationException",
             Self::AccessDenied => "AccessDeniedException",
             Self::ServiceQuotaExceeded => "ServiceQuotaExceededException",
             Self::ResourceNotFound => "ResourceNotFoundException",
@@ -82,7 +87,7 @@ impl Exception {
             Self::RetryableConflict => "RetryableConflictException",
             Self::RuntimeClientError => "RuntimeClientError",
             Self::Throttling => "ThrottlingException",
-            Self::InternalServer | Self::GatewayTimeout => "InternalServerException",
+            Self::InternalServer | Self::GatewayTimeout | Self::DiskFull => "InternalServerException",
         }
     }
 
@@ -97,6 +102,8 @@ impl Exception {
             Self::Throttling => StatusCode::TOO_MANY_REQUESTS,
             Self::InternalServer => StatusCode::INTERNAL_SERVER_ERROR,
             Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 }
@@ -127,6 +134,21 @@ impl AwsError {
     /// The host has failed; its log tells how.
     pub(super) fn internal() -> Self {
         Self::new(Exception::InternalServer, "internal error: the host's log tells what went wrong")
+    }
+
+    /// An error of this project's own extensions, with the status that it has elsewhere, too.
+    fn other(error: ApiError) -> Self {
+        error.log();
+        let body = error.body();
+        let exception = match error {
+            ApiError::KeyReused => Exception::Unprocessable,
+            ApiError::DiskFull => Exception::DiskFull,
+            _ => return Self::internal(),
+        };
+        let message = body
+            .details
+            .map_or_else(|| body.error.to_string(), |details| format!("{}: {details}", body.error));
+        Self::new(exception, message)
     }
 
     /// There is no such thing.
@@ -179,11 +201,16 @@ impl From<ApiError> for AwsError {
             ApiError::NoDefaultAgent(_) | ApiError::NoSuchPath | ApiError::MethodNotAllowed => {
                 Self::not_found("there is no such operation")
             }
-            ApiError::Store(error) => error.into(),
-            ApiError::Log(error) => {
-                tracing::error!(error = %error, "cannot read a log");
-                Self::internal()
+            ApiError::Unanswered(State::Cancelled, _) => Self::conflict("the invocation was cancelled"),
+            ApiError::Unanswered(_, reason) => Self::new(
+                Exception::RuntimeClientError,
+                reason.unwrap_or_else(|| "the invocation failed".into()),
+            ),
+            ApiError::BadKey => {
+                Self::invalid("Idempotency-Key", "send one, of 1 to 255 visible ASCII characters")
             }
+            ApiError::Store(error) => error.into(),
+            error => Self::other(error),
         }
     }
 }

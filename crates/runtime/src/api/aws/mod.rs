@@ -23,6 +23,7 @@ use super::{Api, ApiError};
 
 use error::ERROR_TYPE;
 
+pub(super) use data::outcome;
 pub(super) use error::AwsError;
 pub(crate) use replay::Replays;
 

@@ -72,7 +72,8 @@ pub(crate) fn invoke(
     RunsOn { exchange: Some(Box::pin(exchange(request, in_flight, timeouts))), patience: timeouts.stream }
 }
 
-async fn exchange(
+/// Invokes an agent. Given up, this and the body of the answer close the connection.
+pub(crate) async fn exchange(
     request: Request<RequestBody>,
     in_flight: InFlight,
     timeouts: Timeouts,

@@ -5,6 +5,7 @@ mod exchange;
 mod headers;
 mod websocket;
 
-pub(super) use exchange::{ExchangeError, invoke};
+pub(super) use body::AgentBody;
+pub(super) use exchange::{ExchangeError, exchange, invoke};
 pub(super) use headers::{agent_headers, answer_headers, is_event_stream};
 pub(super) use websocket::{is_websocket, websocket};

@@ -2,6 +2,7 @@
 
 mod agents;
 mod host;
+mod invocations;
 mod logs;
 mod sessions;
 mod view;
@@ -12,6 +13,8 @@ use axum::Router;
 use axum::routing::{delete, get, post};
 
 use super::{Api, ApiError};
+
+pub(super) use invocations::{InvocationView, router as results};
 
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()

@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::outcome::outcome;
+use super::outcome::outcome_of;
 use crate::api::Api;
 use crate::api::aws::error::AwsError;
 use crate::api::aws::target::Target;
@@ -27,5 +27,5 @@ pub(super) async fn show(
     let (stamp, session) = (call.stamp(), call.session().clone());
     let what = (Method::GET, Uri::from_static(CARD_PATH));
     let answer = call.exchange(&api, what, request.headers(), Body::empty()).await;
-    Ok(stamp.on(outcome(answer, &session).await.unwrap_or_else(IntoResponse::into_response)))
+    Ok(stamp.on(outcome_of(answer, &session).await.unwrap_or_else(IntoResponse::into_response)))
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub(in crate::api) use outcome::outcome;
+
 use crate::api::Api;
 use crate::api::tokens::{self, DOCUMENT};
 

@@ -19,12 +19,12 @@ const MOST_OF_LOG: usize = 4 * 1024;
 /// What an answer is whose agent does not say.
 const UNKNOWN: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// The answer for the caller. The log's end goes to the session's owner alone, who is who asks.
-pub(super) async fn outcome(
-    answer: Result<Response, ApiError>,
-    session: &SessionHandle,
+/// The answer for the caller. The log's end goes to the session's owner alone, who is who asks; a
+/// session that is gone has none.
+pub(in crate::api) async fn outcome(
+    mut answer: Response,
+    session: Option<&SessionHandle>,
 ) -> Result<Response, AwsError> {
-    let mut answer = answer?;
     let status = answer.status();
     if !status.is_success() {
         return Err(told(status, answer, session).await);
@@ -34,7 +34,15 @@ pub(super) async fn outcome(
     Ok(answer)
 }
 
-async fn told(status: StatusCode, answer: Response, session: &SessionHandle) -> AwsError {
+/// As [`outcome`], of what the host may have had to answer itself.
+pub(super) async fn outcome_of(
+    answer: Result<Response, ApiError>,
+    session: &SessionHandle,
+) -> Result<Response, AwsError> {
+    outcome(answer?, Some(session)).await
+}
+
+async fn told(status: StatusCode, answer: Response, session: Option<&SessionHandle>) -> AwsError {
     let said = beginning(answer).await;
     let mut message = format!("The agent answered {status}: {}", said.trim_end());
     if let Some(log) = log_tail(session).await {
@@ -56,8 +64,8 @@ async fn beginning(answer: Response) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-async fn log_tail(session: &SessionHandle) -> Option<String> {
-    let sandbox = session.sandbox()?.clone();
+async fn log_tail(session: Option<&SessionHandle>) -> Option<String> {
+    let sandbox = session?.sandbox()?.clone();
     let tail = spawn_blocking(move || Sandbox::log_tail(&*sandbox, MOST_OF_LOG)).await.ok()?.ok()?;
     let text = String::from_utf8_lossy(&tail).into_owned();
     (!text.trim().is_empty()).then_some(text)

@@ -1,0 +1,168 @@
+//! Invocations that outlive their callers: asked for with `Prefer: respond-async`, or with a key so
+//! that they are not carried out twice.
+//!
+//! Such a request is read to its end and put on disk before it is acknowledged. A task of its own
+//! then runs it ([`run`]), whoever listens.
+
+mod key;
+mod prefer;
+mod recover;
+mod respond;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentcore_protocol::InvocationId;
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::Response;
+
+use super::aws::outcome;
+use super::call::{Call, Stamp, new_invocation_id};
+use super::{Api, ApiError, aws};
+use crate::invocations::{Idempotency, Known, NewInvocation, REQUEST, Received, Request};
+use crate::key::SessionKey;
+use crate::session::Agent;
+use prefer::Preferences;
+
+pub(crate) use recover::{keep_within_bounds, recover};
+pub(super) use respond::{answer, followed};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const SDK_INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
+
+/// What makes a request a durable invocation.
+pub(super) struct Asked {
+    respond_async: bool,
+    wait: Duration,
+    key: Option<String>,
+}
+
+/// Where a request goes.
+pub(super) struct Target {
+    pub(super) key: SessionKey,
+    /// The caller has named the session.
+    pub(super) named: bool,
+    /// Whose own list of headers is let through to it.
+    pub(super) agent: Option<Arc<Agent>>,
+    pub(super) surface: Surface,
+}
+
+/// How the answer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surface {
+    /// As the agent says it.
+    Plain,
+    /// As AWS's clients understand it.
+    Aws,
+}
+
+impl Asked {
+    /// What a request asks for, if it is for a durable invocation.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        // Nearly all requests have neither.
+        if !headers.contains_key(PREFER) && !headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(None);
+        }
+        let Preferences { respond_async, wait } = Preferences::of(headers);
+        if !respond_async && !headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(None);
+        }
+        let wait = wait.filter(|_| respond_async).unwrap_or_default();
+        Ok(Some(Self { respond_async, wait, key: key::of(headers)? }))
+    }
+}
+
+impl Surface {
+    /// An error as it is told here.
+    pub(super) fn error(self, error: ApiError) -> Response {
+        match self {
+            Self::Plain => axum::response::IntoResponse::into_response(error),
+            Self::Aws => axum::response::IntoResponse::into_response(aws::AwsError::from(error)),
+        }
+    }
+}
+
+/// Carries out a durable invocation, or joins the one that came with the same key.
+pub(super) async fn invoke(
+    api: Arc<Api>,
+    target: Target,
+    asked: Asked,
+    parts: Parts,
+    body: Body,
+) -> Response {
+    let id = new_invocation_id(&api.clock);
+    let files = api.invocations.files.clone();
+    let taken = async {
+        let received = Received::of(&files, id, body).await?;
+        take(&api, &target, &asked, id, &parts.headers, received).await
+    };
+    let (known, stamp) = match taken.await {
+        Ok(taken) => taken,
+        Err(error) => {
+            files.remove(id, REQUEST).await;
+            return target.surface.error(error);
+        }
+    };
+    let joined = known.record().id != id;
+    if joined {
+        files.remove(id, REQUEST).await;
+    }
+    stamp.on(respond::respond(&api, known, &asked, target.surface).await)
+}
+
+/// Accepts the invocation, unless its key is known.
+async fn take(
+    api: &Arc<Api>,
+    target: &Target,
+    asked: &Asked,
+    id: InvocationId,
+    headers: &HeaderMap,
+    received: Received,
+) -> Result<(Known, Stamp), ApiError> {
+    let Some(key) = &asked.key else { return accept(api, target, asked, id, headers, received, None).await };
+    let hash = received.hash();
+    let (principal, agent) = (&target.key.principal, &*target.key.agent);
+    let _turn = api.invocations.turn(principal, agent, key).await;
+    let Some(known) = api.invocations.of_key(principal, agent, key).await? else {
+        let idempotency = Idempotency { key: key.clone(), request: hash };
+        return accept(api, target, asked, id, headers, received, Some(idempotency)).await;
+    };
+    let record = known.record();
+    let is_another_session = target.named && record.key.session != target.key.session;
+    if record.request_hash != Some(hash) || is_another_session {
+        return Err(ApiError::KeyReused);
+    }
+    Ok((known, Stamp::of(record.key.session, record.id)))
+}
+
+async fn accept(
+    api: &Arc<Api>,
+    target: &Target,
+    asked: &Asked,
+    id: InvocationId,
+    headers: &HeaderMap,
+    received: Received,
+    idempotency: Option<Idempotency>,
+) -> Result<(Known, Stamp), ApiError> {
+    let call = Call::begin_as(api, &target.key, id)?.with_headers_of(target.agent.clone());
+    let stamp = call.stamp();
+    let request = Request { headers: call.headers(headers), payload: received.payload };
+    let new = NewInvocation {
+        id,
+        key: target.key.clone(),
+        incarnation: call.session().incarnation,
+        accepted_at: api.clock.timestamp(),
+        // Whoever waits for the answer need not wait for a second write. Whoever does not is better
+        // served with an invocation that the next host can still begin.
+        started: !asked.respond_async && call.session().is_ready(),
+        idempotency,
+        request: request.clone(),
+    };
+    let live = api.invocations.accept(new).await?;
+    api.invocations.running.spawn(run::run(api.clone(), live.clone(), call, request));
+    Ok((Known::Live(live), stamp))
+}

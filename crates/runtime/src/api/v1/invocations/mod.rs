@@ -1,0 +1,115 @@
+//! Durable invocations: list, show, read, follow, cancel, remove. Everybody sees their own, and who
+//! looks after the host sees all.
+
+mod answer;
+mod events;
+mod list;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentcore_protocol::InvocationId;
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{Api, ApiError};
+use crate::api::caller::Caller;
+use crate::invocations::{self, Known};
+
+pub(in crate::api) use view::InvocationView;
+
+/// The longest that a caller can have the host wait.
+const LONGEST_WAIT: f64 = 600.0;
+
+pub(in crate::api) fn router() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/invocations", get(list::list))
+        .route("/invocations/{id}", get(show).delete(remove))
+        .route("/invocations/{id}/answer", get(answer::read))
+        .route("/invocations/{id}/events", get(events::follow))
+        .route("/invocations/{id}/cancel", post(cancel))
+}
+
+/// How long to wait for the end.
+#[derive(Deserialize)]
+struct Wait {
+    /// Seconds.
+    #[serde(default)]
+    wait: f64,
+}
+
+impl Wait {
+    fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.wait.min(LONGEST_WAIT)).unwrap_or_default()
+    }
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(wait): Query<Wait>,
+) -> Result<Json<InvocationView>, ApiError> {
+    let known = find(&api, &caller, &id).await?;
+    Ok(Json(InvocationView::of(&waited(known, &wait).await.record())))
+}
+
+async fn cancel(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<InvocationView>, ApiError> {
+    let known = find(&api, &caller, &id).await?;
+    if let Known::Live(live) = &known {
+        live.cancelled.cancel();
+        live.ended().await;
+    }
+    let record = known.record();
+    match record.state {
+        invocations::State::Cancelled => Ok(Json(InvocationView::of(&record))),
+        other => Err(ApiError::HasEnded(other)),
+    }
+}
+
+async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let record = find(&api, &caller, &id).await?.record();
+    if !record.state.is_over() {
+        return Err(ApiError::StillRuns);
+    }
+    api.invocations.forget(vec![record.id]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The invocation of that id, if the caller may see it.
+async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Known, ApiError> {
+    let id: InvocationId = id.parse().map_err(|_| ApiError::UnknownInvocation)?;
+    let known = api.invocations.find(id).await?.ok_or(ApiError::UnknownInvocation)?;
+    let owner = match &known {
+        Known::Live(live) => &live.key.principal,
+        Known::Over(record) => &record.key.principal,
+    };
+    // Another's is as if it were not there.
+    if caller.is_operator() || *owner == caller.principal() {
+        Ok(known)
+    } else {
+        Err(ApiError::UnknownInvocation)
+    }
+}
+
+/// As it is once it has ended, or when the wait is over.
+async fn waited(known: Known, wait: &Wait) -> Known {
+    if let Known::Live(live) = &known {
+        let _ = timeout(wait.duration(), live.ended()).await;
+    }
+    known
+}

@@ -1,0 +1,184 @@
+//! Invocations that are run to their end whoever listens, and whose answers can be read later.
+//!
+//! What is on record is in the store; what is large is in [`files`]. An invocation that has not
+//! ended is [`Live`] besides: its answer can be followed as it comes in.
+
+mod files;
+mod items;
+mod live;
+mod payload;
+mod reader;
+mod record;
+mod recorder;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentcore_protocol::InvocationId;
+use dashmap::DashMap;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::key::Principal;
+use crate::store::{Store, StoreError, Write};
+
+pub(crate) use files::{EVERY_PART, Files, REQUEST};
+pub(crate) use items::{Item, Items};
+pub(crate) use live::{Live, Upto};
+pub(crate) use payload::{Received, Unreceived, body};
+pub(crate) use reader::Reader;
+pub(crate) use record::{
+    Answer, End, Filter, Head, Idempotency, NewInvocation, Payload, Record, Request, State,
+};
+pub(crate) use recorder::{Recorder, keep_synced, write_until_done};
+
+/// How many keys can be looked up at the same time without waiting for each other.
+const STRIPES: usize = 1_024;
+
+/// All durable invocations of a host.
+pub(crate) struct Invocations {
+    pub(crate) files: Files,
+    store: Store,
+    live: DashMap<InvocationId, Arc<Live>>,
+    hasher: RandomState,
+    keys: Vec<Mutex<()>>,
+    /// Nothing more is given to agents.
+    pub(crate) draining: CancellationToken,
+    /// What still runs is given up.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) running: TaskTracker,
+}
+
+/// An invocation that is known.
+pub(crate) enum Known {
+    Live(Arc<Live>),
+    Over(Box<Record>),
+}
+
+impl Known {
+    /// What is known of it now.
+    pub(crate) fn record(&self) -> Record {
+        match self {
+            Self::Live(live) => live.record(),
+            Self::Over(record) => (**record).clone(),
+        }
+    }
+
+    /// The beginning of the agent's answer, once there is one.
+    pub(crate) fn head(&self) -> Option<Arc<Head>> {
+        match self {
+            Self::Live(live) => live.head_now(),
+            Self::Over(record) => record.answer.as_ref().map(|answer| answer.head.clone()),
+        }
+    }
+}
+
+impl Invocations {
+    /// Those whose files are in the state folder `state`.
+    pub(crate) fn open(state: &Path, store: Store) -> io::Result<Self> {
+        Ok(Self {
+            files: Files::open(state)?,
+            store,
+            live: DashMap::new(),
+            hasher: RandomState::new(),
+            keys: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            running: TaskTracker::new(),
+        })
+    }
+
+    /// Whoever holds it is the only one to look whether this key is known, and to make it known.
+    pub(crate) async fn turn(&self, principal: &Principal, agent: &str, key: &str) -> MutexGuard<'_, ()> {
+        let hash = self.hasher.hash_one((principal, agent, key));
+        self.keys[hash as usize % STRIPES].lock().await
+    }
+
+    /// The invocation that came with a key.
+    pub(crate) async fn of_key(
+        &self,
+        principal: &Principal,
+        agent: &str,
+        key: &str,
+    ) -> Result<Option<Known>, StoreError> {
+        let found = self.store.invocation_of(principal.clone(), agent.to_owned(), key.to_owned()).await?;
+        Ok(found.map(|record| self.known(record)))
+    }
+
+    /// The invocation of that id.
+    pub(crate) async fn find(&self, id: InvocationId) -> Result<Option<Known>, StoreError> {
+        if let Some(live) = self.live(id) {
+            return Ok(Some(Known::Live(live)));
+        }
+        Ok(self.store.invocation(id).await?.map(|record| self.known(record)))
+    }
+
+    fn known(&self, record: Record) -> Known {
+        // What has ended on record may still be live for a moment; the record is the whole of it.
+        match self.live(record.id).filter(|_| !record.state.is_over()) {
+            Some(live) => Known::Live(live),
+            None => Known::Over(Box::new(record)),
+        }
+    }
+
+    /// The invocation of that id, if it has not ended.
+    pub(crate) fn live(&self, id: InvocationId) -> Option<Arc<Live>> {
+        self.live.get(&id).map(|live| live.clone())
+    }
+
+    /// Answers for an invocation from now on: it is on disk once this returns.
+    pub(crate) async fn accept(&self, new: NewInvocation) -> Result<Arc<Live>, StoreError> {
+        let live = self.resume(&new);
+        match self.store.write(Write::Accept(Box::new(new))).await {
+            Ok(()) => Ok(live),
+            Err(error) => {
+                self.live.remove(&live.id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on with an invocation that is on record.
+    pub(crate) fn resume(&self, new: &NewInvocation) -> Arc<Live> {
+        let live = Live::new(new);
+        self.live.insert(new.id, live.clone());
+        live
+    }
+
+    /// Puts the end of an invocation on record, and tells everybody.
+    pub(crate) async fn end(&self, live: &Live, end: End) {
+        let id = live.id;
+        write_until_done(&self.store, || Write::End { id, end: Box::new(end.clone()) }).await;
+        live.end(end);
+        self.live.remove(&id);
+    }
+
+    /// Gives nothing more to agents, and waits a while for what they have.
+    pub(crate) async fn drain(&self, patience: Duration) {
+        self.draining.cancel();
+        self.running.close();
+        let _ = timeout(patience, self.running.wait()).await;
+    }
+
+    /// Gives up what still runs. Returns once that is on record.
+    pub(crate) async fn stop(&self) {
+        self.stopping.cancel();
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    /// Forgets invocations that have ended, and all that is kept of them.
+    pub(crate) async fn forget(&self, ids: Vec<InvocationId>) -> Result<(), StoreError> {
+        // What is left of the files when the host dies in between belongs to nobody and is swept.
+        self.store.write(Write::Forget(ids.clone())).await?;
+        for id in ids {
+            self.files.remove(id, EVERY_PART).await;
+        }
+        Ok(())
+    }
+}

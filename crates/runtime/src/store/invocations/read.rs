@@ -1,0 +1,265 @@
+//! What can be read of invocations.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
+use bytes::Bytes;
+use rusqlite::types::{ToSql, Type};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::from_bytes;
+use crate::invocations::{Answer, Filter, Head, NewInvocation, Payload, Record, Request, State};
+use crate::key::{Principal, SessionKey};
+use crate::store::read::{malformed, parsed, timestamp};
+use crate::store::{Store, StoreError};
+
+/// All but the answer's body, which may be large.
+const COLUMNS: &str = "id, principal, agent, session_id, incarnation, state, accepted_at, started_at, \
+                       ended_at, reason, request_hash, answer_status, answer_headers, answer_bytes, \
+                       answer_complete";
+
+impl Store {
+    /// One invocation.
+    pub(crate) async fn invocation(&self, id: InvocationId) -> Result<Option<Record>, StoreError> {
+        self.read(move |connection| {
+            let mut query = connection
+                .prepare_cached(&format!("SELECT {COLUMNS}, answer_body FROM invocations WHERE id = ?1"))?;
+            Ok(query.query_row([id.uuid().as_bytes()], whole).optional()?)
+        })
+        .await
+    }
+
+    /// The invocation that came with this key.
+    pub(crate) async fn invocation_of(
+        &self,
+        principal: Principal,
+        agent: String,
+        key: String,
+    ) -> Result<Option<Record>, StoreError> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS}, answer_body FROM invocations
+                 WHERE principal = ?1 AND agent = ?2 AND key = ?3"
+            ))?;
+            Ok(query.query_row(params![principal.as_str(), agent, key], whole).optional()?)
+        })
+        .await
+    }
+
+    /// The invocations that `filter` lets through, newest first, without the bodies of their answers.
+    pub(crate) async fn invocations(&self, filter: Filter) -> Result<Vec<Record>, StoreError> {
+        self.read(move |connection| list(connection, &filter)).await
+    }
+
+    /// What was accepted and has not been started, the oldest first.
+    pub(crate) async fn accepted_invocations(&self) -> Result<Vec<NewInvocation>, StoreError> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT id, principal, agent, session_id, incarnation, accepted_at, request_headers, request_body
+                 FROM invocations WHERE state = 0 ORDER BY id",
+            )?;
+            let rows = query.query_map([], accepted)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// What was being answered into a file, and has not ended.
+    pub(crate) async fn answering_invocations(&self) -> Result<Vec<(InvocationId, Head)>, StoreError> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT id, answer_status, answer_headers FROM invocations
+                 WHERE state = 1 AND answer_status IS NOT NULL",
+            )?;
+            let rows = query.query_map([], |row| {
+                let headers = from_bytes(&row.get::<_, Vec<u8>>(2)?);
+                Ok((invocation_id(row, 0)?, Head { status: row.get(1)?, headers }))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Which of those are on record.
+    pub(crate) async fn known_invocations(
+        &self,
+        ids: Vec<InvocationId>,
+    ) -> Result<HashSet<InvocationId>, StoreError> {
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached("SELECT 1 FROM invocations WHERE id = ?1")?;
+            let mut known = HashSet::new();
+            for id in ids {
+                if query.exists([id.uuid().as_bytes()])? {
+                    known.insert(id);
+                }
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    /// Those that are to be forgotten: what ended before `before`, and what is beyond the newest
+    /// `most` of its agent. At most `limit` of each agent.
+    pub(crate) async fn expired_invocations(
+        &self,
+        before: Timestamp,
+        most: u32,
+        limit: u32,
+    ) -> Result<Vec<InvocationId>, StoreError> {
+        self.read(move |connection| {
+            let mut expired = Vec::new();
+            for agent in agents(connection)? {
+                expired.extend(expired_of(connection, &agent, before, most, limit)?);
+            }
+            Ok(expired)
+        })
+        .await
+    }
+}
+
+/// The agents there are, by jumping from one to the next in the index.
+fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "WITH RECURSIVE names (name) AS (
+             SELECT min(agent) FROM invocations
+             UNION ALL
+             SELECT (SELECT min(agent) FROM invocations WHERE agent > name) FROM names WHERE name IS NOT NULL
+         )
+         SELECT name FROM names WHERE name IS NOT NULL",
+    )?;
+    let rows = query.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn expired_of(
+    connection: &Connection,
+    agent: &str,
+    before: Timestamp,
+    most: u32,
+    limit: u32,
+) -> Result<Vec<InvocationId>, StoreError> {
+    // What was accepted later has not ended before.
+    let accepted_before = first_id_at(before);
+    let mut query = connection.prepare_cached(
+        "SELECT id FROM invocations INDEXED BY invocations_by_agent
+         WHERE agent = ?1 AND state > 1 AND (
+             id <= (SELECT id FROM invocations WHERE agent = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
+             OR (id < ?3 AND ended_at < ?4)
+         )
+         ORDER BY id LIMIT ?5",
+    )?;
+    let before = crate::store::write::millis(before);
+    let rows = query.query_map(params![agent, most, accepted_before.as_bytes(), before, limit], |row| {
+        invocation_id(row, 0)
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The smallest id that an invocation of that moment can have.
+fn first_id_at(at: Timestamp) -> Uuid {
+    Uuid::from_u128(u128::from(at.unix_millis()) << 80)
+}
+
+fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Record>, StoreError> {
+    let before = filter.before.map(|id| *id.uuid().as_bytes());
+    let session = filter.session.as_ref().map(SessionId::as_str);
+    let principal = filter.principal.as_ref().map(Principal::as_str);
+    let state = filter.state.map(State::code);
+    // Only the conditions that there are, so that each query finds its index.
+    let possible: [(&str, Option<&dyn ToSql>); 5] = [
+        ("session_id =", session.as_ref().map(|value| value as _)),
+        ("agent =", filter.agent.as_ref().map(|value| value as _)),
+        ("principal =", principal.as_ref().map(|value| value as _)),
+        ("state =", state.as_ref().map(|value| value as _)),
+        ("id <", before.as_ref().map(|value| value as _)),
+    ];
+    let mut values: Vec<&dyn ToSql> = vec![&filter.limit];
+    let mut conditions = Vec::new();
+    for (condition, value) in possible {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push(format!("{condition} ?{}", values.len()));
+        }
+    }
+    let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM invocations WHERE {conditions} ORDER BY id DESC LIMIT ?1"
+    ))?;
+    let rows = query.query_map(&*values, record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn whole(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let mut record = record(row)?;
+    if let Some(answer) = &mut record.answer {
+        answer.body = row.get::<_, Option<Vec<u8>>>(15)?.map(Bytes::from);
+    }
+    Ok(record)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let moment = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(timestamp));
+    let state = row.get(5)?;
+    Ok(Record {
+        id: invocation_id(row, 0)?,
+        key: session_key(row)?,
+        incarnation: incarnation_id(row, 4)?,
+        state: State::of_code(state).ok_or_else(|| malformed(5, format!("unknown state {state}")))?,
+        accepted_at: timestamp(row.get(6)?),
+        started_at: moment(7)?,
+        ended_at: moment(8)?,
+        reason: row.get(9)?,
+        request_hash: row.get(10)?,
+        answer: answer(row)?,
+    })
+}
+
+fn answer(row: &Row<'_>) -> rusqlite::Result<Option<Answer>> {
+    let Some(status) = row.get::<_, Option<u16>>(11)? else { return Ok(None) };
+    let headers = from_bytes(&row.get::<_, Vec<u8>>(12)?);
+    Ok(Some(Answer {
+        head: Arc::new(Head { status, headers }),
+        bytes: row.get::<_, Option<i64>>(13)?.unwrap_or_default().max(0) as u64,
+        complete: row.get::<_, Option<bool>>(14)?.unwrap_or_default(),
+        body: None,
+    }))
+}
+
+fn accepted(row: &Row<'_>) -> rusqlite::Result<NewInvocation> {
+    let headers = from_bytes(&row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default());
+    let payload = match row.get::<_, Option<Vec<u8>>>(7)? {
+        Some(bytes) => Payload::Held(bytes.into()),
+        None => Payload::InFile,
+    };
+    Ok(NewInvocation {
+        id: invocation_id(row, 0)?,
+        key: session_key(row)?,
+        incarnation: incarnation_id(row, 4)?,
+        accepted_at: timestamp(row.get(5)?),
+        started: false,
+        idempotency: None,
+        request: Request { headers, payload },
+    })
+}
+
+fn session_key(row: &Row<'_>) -> rusqlite::Result<SessionKey> {
+    Ok(SessionKey {
+        principal: Principal::named(&row.get::<_, String>(1)?),
+        agent: row.get::<_, String>(2)?.into(),
+        session: parsed(row, 3)?,
+    })
+}
+
+fn invocation_id(row: &Row<'_>, index: usize) -> rusqlite::Result<InvocationId> {
+    InvocationId::try_from(Uuid::from_bytes(row.get(index)?)).map_err(|error| not_an_id(index, error))
+}
+
+fn incarnation_id(row: &Row<'_>, index: usize) -> rusqlite::Result<IncarnationId> {
+    IncarnationId::try_from(Uuid::from_bytes(row.get(index)?)).map_err(|error| not_an_id(index, error))
+}
+
+fn not_an_id(index: usize, error: impl ToString) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, error.to_string().into())
+}

@@ -1,0 +1,92 @@
+//! Streams that can be rejoined.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+
+use super::{ended, invoke_async, location};
+use crate::support::{Answer, TestHost, eventually, session_id};
+
+fn events(location: &str, last: Option<&str>) -> Request<Body> {
+    let mut request = Request::get(format!("{location}/events")).header("host", "localhost");
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+/// The numbers of a stream of events, and whether it came to its end.
+fn numbers(text: &str) -> (Vec<u64>, bool) {
+    let ids = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok());
+    (ids.collect(), text.contains("event: end\ndata: {"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_are_numbered_and_a_dropped_client_goes_on_where_it_was() {
+    let host = TestHost::start().await;
+    let location = location(&invoke_async(&host, &session_id("a"), r#"{"do":"stream","items":5}"#).await);
+    let mut first = host.send(events(&location, None)).await.into_body();
+    let mut seen = String::new();
+    while !seen.contains("id: 2") {
+        seen.push_str(
+            std::str::from_utf8(first.frame().await.unwrap().unwrap().data_ref().unwrap()).unwrap(),
+        );
+    }
+    drop(first);
+    assert!(seen.starts_with("data: 0\nid: 1\n\ndata: 1\nid: 2\n\n"), "{seen}");
+    let rest = Answer::of(host.send(events(&location, Some("2"))).await).await;
+    assert_eq!(numbers(&rest.text), (vec![3, 4, 5], true));
+    assert!(rest.text.starts_with("data: 2\nid: 3\n\n"));
+    // And long after its end, too.
+    let again = Answer::of(host.send(events(&location, None)).await).await;
+    assert_eq!(numbers(&again.text), (vec![1, 2, 3, 4, 5], true));
+    assert!(again.text.contains(r#""state":"completed""#), "{again:?}");
+    let end = Answer::of(host.send(events(&location, Some("5"))).await).await;
+    assert_eq!(numbers(&end.text), (vec![], true));
+    let kept = host.get(&format!("{location}/answer")).await;
+    assert_eq!(kept.text, "data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n");
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_from_the_future_is_refused() {
+    let host = TestHost::start().await;
+    let location = location(&invoke_async(&host, &session_id("a"), r#"{"do":"stream","items":50}"#).await);
+    eventually("it streams", async || {
+        host.send(events(&location, Some("2"))).await.status() == StatusCode::OK
+    })
+    .await;
+    for (last, says) in [("49", "There is no item 49"), ("first", "Last-Event-ID"), ("-1", "Last-Event-ID")] {
+        let refused = Answer::of(host.send(events(&location, Some(last))).await).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        assert!(refused.text.contains(says), "{refused:?}");
+    }
+    super::cancel(&host, &location).await;
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_stream_has_an_end_and_no_items() {
+    let host = TestHost::start().await;
+    let location = location(&invoke_async(&host, &session_id("a"), r#"{"do":"sleep","ms":40000}"#).await);
+    let mut body = host.send(events(&location, None)).await.into_body();
+    let silence = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(silence, ": waiting\n\n");
+    ended(&host, &location).await;
+    let end = body.collect().await.unwrap().to_bytes();
+    assert_eq!(numbers(std::str::from_utf8(&end).unwrap()), (vec![], true));
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_read_holds_up_neither_the_agent_nor_others() {
+    let host = TestHost::start().await;
+    let location = location(&invoke_async(&host, &session_id("a"), r#"{"do":"stream","items":30}"#).await);
+    let idle = host.send(events(&location, None)).await.into_body();
+    let all = Answer::of(host.send(events(&location, None)).await).await;
+    assert_eq!(numbers(&all.text).0.len(), 30);
+    assert_eq!(ended(&host, &location).await["state"], "completed");
+    let late = idle.collect().await.unwrap().to_bytes();
+    assert_eq!(late, all.text, "what was not read is not lost");
+    host.end().await;
+}
