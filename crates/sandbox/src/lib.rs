@@ -28,6 +28,7 @@ mod folder;
 pub mod init;
 mod log;
 mod memory;
+mod network;
 mod pidfd;
 mod proc;
 mod process;
@@ -38,6 +39,7 @@ mod wire;
 pub use cgroup::{CgroupRoots, EnforceableLimits};
 pub use folder::IncarnationFolder;
 pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
+pub use network::{NetworkMode, NoEgress};
 pub use process::{ProcessKind, ProcessOptions};
 pub use walls::{Missing, NetworkMode, Wall, WallReport, Walls};
 

@@ -1,0 +1,35 @@
+//! The filter inside a session's own network namespace: what its programs may not even send.
+//!
+//! It is installed before the session gets a link and before its programs lose the right to change
+//! it, so that there is no moment without. It stands whatever carries the packets further.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use netlink_packet_netfilter::nftables::InetHookNumber;
+
+use super::addresses::{BROADCAST, LINK_LOCAL, MULTICAST, SESSIONS};
+use super::rules::{self, Chain, Rule};
+
+const TABLE: &str = "agentcore_session";
+
+/// Installs it in the network namespace that this process is in.
+pub(super) fn install(this_machine: &[Ipv4Addr]) -> io::Result<()> {
+    match rules::install(TABLE, &[chain(this_machine, Rule::reject)]) {
+        // A kernel without `reject`: then in silence.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            rules::install(TABLE, &[chain(this_machine, Rule::drop)])
+        }
+        installed => installed,
+    }
+}
+
+fn chain(this_machine: &[Ipv4Addr], refuse: fn(Rule) -> Rule) -> Chain {
+    let mut rules = vec![Rule::new().leaving_by("lo").accept()];
+    // There is no way out for it, and every link has link-local neighbours.
+    rules.push(refuse(Rule::new().ipv6()));
+    let machine = this_machine.iter().map(|address| (*address, 32));
+    let refused = [LINK_LOCAL, SESSIONS, MULTICAST, BROADCAST].into_iter().chain(machine);
+    rules.extend(refused.map(|net| refuse(Rule::new().to(net))));
+    Chain { name: "output", kind: "filter", hook: InetHookNumber::LocalOut, priority: 0, rules }
+}

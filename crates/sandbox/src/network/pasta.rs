@@ -1,0 +1,57 @@
+//! A session's way out where this process may not make links: `pasta`, of the package passt. It
+//! carries the session's connections over sockets of its own, as any program's.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::SANDBOX_VARIABLE;
+
+/// Everything that would join the session to this machine is off.
+const ARGUMENTS: [&str; 16] = [
+    "--quiet",
+    "--config-net",
+    "--ipv4-only",
+    // The gateway's address would stand for this machine's loopback.
+    "--no-map-gw",
+    "--no-dhcp",
+    "--no-ndp",
+    "--no-ra",
+    "--no-icmp",
+    // Ports that the session binds are not to be bound here, nor this machine's there.
+    "-t",
+    "none",
+    "-u",
+    "none",
+    "-T",
+    "none",
+    "-U",
+    "none",
+];
+
+/// The program, if it is installed.
+pub(super) fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    std::env::split_paths(&path).map(|folder| folder.join("pasta")).find(|program| program.is_file())
+}
+
+/// Joins the namespaces of that process. Returns when the session's link is there; the program goes
+/// on in the background, as a child of whoever reaps orphans.
+pub(super) fn join(program: &Path, folder: &Path, session: i32) -> io::Result<()> {
+    let namespace = |kind: &str| format!("/proc/{session}/ns/{kind}");
+    let output = Command::new(program)
+        .args(ARGUMENTS)
+        .args(["--userns", &namespace("user"), "--netns", &namespace("net")])
+        .env_clear()
+        // By this it is found should init die before it.
+        .env(SANDBOX_VARIABLE, folder)
+        .stdin(Stdio::null())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let signal = output.status.signal().map(|signal| format!(" (signal {signal})")).unwrap_or_default();
+    Err(io::Error::other(format!("pasta failed{signal}: {}", said.lines().last().unwrap_or_default())))
+}
