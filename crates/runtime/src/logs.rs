@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use agentcore_sandbox::IncarnationFolder;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::task::spawn_blocking;
 
-const LOG: &str = "log";
-const OLDER_LOG: &str = "log.1";
+const LOG: &str = IncarnationFolder::LOG;
+const OLDER_LOG: &str = IncarnationFolder::OLDER_LOG;
 /// How often a followed log is looked at.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 /// Most bytes handed on at once.
@@ -40,9 +41,10 @@ pub(crate) fn last_lines(bytes: &[u8], lines: usize) -> &[u8] {
 }
 
 fn read_tail(folder: PathBuf, max_bytes: usize) -> io::Result<Tail> {
-    let (mut bytes, file) = read_end(&folder.join(LOG), max_bytes)?;
+    let folder = IncarnationFolder::new(folder);
+    let (mut bytes, file) = read_end(&folder, LOG, max_bytes)?;
     if bytes.len() < max_bytes {
-        let (mut older, _) = read_end(&folder.join(OLDER_LOG), max_bytes - bytes.len())?;
+        let (mut older, _) = read_end(&folder, OLDER_LOG, max_bytes - bytes.len())?;
         older.append(&mut bytes);
         bytes = older;
     }
@@ -56,8 +58,8 @@ fn read_tail(folder: PathBuf, max_bytes: usize) -> io::Result<Tail> {
 }
 
 /// The end of a file, and the file itself, read up to its end.
-fn read_end(path: &Path, max_bytes: usize) -> io::Result<(Vec<u8>, Option<File>)> {
-    let mut file = match File::open(path) {
+fn read_end(folder: &IncarnationFolder, name: &str, max_bytes: usize) -> io::Result<(Vec<u8>, Option<File>)> {
+    let mut file = match folder.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), None)),
         opened => opened?,
     };
@@ -70,7 +72,7 @@ fn read_end(path: &Path, max_bytes: usize) -> io::Result<(Vec<u8>, Option<File>)
 
 /// Where a reader of a log is.
 pub(crate) struct Position {
-    folder: PathBuf,
+    folder: IncarnationFolder,
     file: Option<File>,
     /// The file's identity: rotation renames it.
     inode: u64,
@@ -86,7 +88,7 @@ impl Position {
                 return Ok(piece);
             }
         }
-        let current = match File::open(self.folder.join(LOG)) {
+        let current = match self.folder.open(LOG) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(piece),
             opened => opened?,
         };
@@ -128,6 +130,8 @@ pub(crate) fn follow(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use futures_util::TryStreamExt;
     use std::sync::Arc;

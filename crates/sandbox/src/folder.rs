@@ -11,12 +11,13 @@
 //! | `work/`, `home/`, `tmp/` | the agent's own folders |
 //! | `journal/` | the agent's task journal |
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io::Write};
 
 use agentcore_protocol::Timestamp;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,11 @@ pub struct IncarnationFolder {
 }
 
 impl IncarnationFolder {
+    /// Name of the newest part of the log.
+    pub const LOG: &str = "log";
+    /// Name of the part of the log before it, if it has been rotated.
+    pub const OLDER_LOG: &str = "log.1";
+
     /// The layout of the folder `root`, which need not exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
@@ -46,12 +52,12 @@ impl IncarnationFolder {
 
     /// The newest part of the log.
     pub fn log(&self) -> PathBuf {
-        self.root.join("log")
+        self.root.join(Self::LOG)
     }
 
     /// The part of the log before [`log`](Self::log), if it has been rotated.
     pub fn older_log(&self) -> PathBuf {
-        self.root.join("log.1")
+        self.root.join(Self::OLDER_LOG)
     }
 
     /// The agent's working folder.
@@ -72,6 +78,25 @@ impl IncarnationFolder {
     /// Where the agent keeps its task journal.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    /// Opens a file below the folder to read, `name` being relative to it. Agents write here too:
+    /// what they may have put in a file's place, a link or anything else, is refused.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be read, or it is none.
+    pub fn open(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        let folder = File::open(&self.root)?;
+        // Without waiting: opening a pipe would, for whoever writes to it.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = File::from(openat2(folder, name.as_ref(), how)?);
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file")),
+        }
     }
 
     pub(crate) fn control(&self) -> PathBuf {
@@ -141,10 +166,18 @@ impl ExitRecord {
     }
 }
 
+/// The most that is read of a record: they are much shorter, whoever wrote them.
+const LONGEST_RECORD: u64 = 64 << 10;
+
 /// Reads a record; `None` when it is absent or was cut short by a crash of the machine.
 pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    match IncarnationFolder::new(folder).open(name) {
+        Ok(file) => {
+            let mut text = Vec::new();
+            file.take(LONGEST_RECORD).read_to_end(&mut text)?;
+            Ok(serde_json::from_slice(&text).ok())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -156,8 +189,12 @@ pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<
     // In one piece: it is written while somebody waits for the agent's first answer.
     let mut text = serde_json::to_vec(record)?;
     text.push(b'\n');
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    // What is there is not ours to follow or to fill.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(&text)?;
     drop(file);
     fs::rename(&unfinished, path)
@@ -165,6 +202,8 @@ pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -176,6 +215,41 @@ mod tests {
             write_record(&path, &ExitRecord::new(exit, "boot")).unwrap();
             assert_eq!(read_record::<ExitRecord>(&path).unwrap().unwrap().exit(), exit);
         }
+    }
+
+    #[test]
+    fn what_an_agent_put_in_a_files_place_is_refused() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let incarnation = IncarnationFolder::new(folder.path());
+        let secret = elsewhere.path().join("secret");
+        fs::write(&secret, "{}").unwrap();
+        symlink(&secret, incarnation.log()).unwrap();
+        symlink(elsewhere.path(), incarnation.journal()).unwrap();
+        nix::unistd::mkfifo(&incarnation.older_log(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["log", "journal/secret", "log.1", ".", "../secret"] {
+            assert!(incarnation.open(name).is_err(), "{name}");
+        }
+        fs::write(incarnation.exit_record(), "x").unwrap();
+        let mut text = String::new();
+        incarnation.open("exit").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        assert_eq!(incarnation.open("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_record_is_never_written_through_a_link() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = IncarnationFolder::new(folder.path()).exit_record();
+        let victim = elsewhere.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        symlink(&victim, path.with_extension("new")).unwrap();
+        symlink(&victim, &path).unwrap();
+        let exit =
+            Exit { status: ExitStatus::Code(0), out_of_memory: false, at: Timestamp::from_unix_millis(7) };
+        assert!(read_record::<ExitRecord>(&path).is_err());
+        write_record(&path, &ExitRecord::new(exit, "boot")).unwrap();
+        assert_eq!(fs::read_to_string(victim).unwrap(), "untouched");
+        assert_eq!(read_record::<ExitRecord>(&path).unwrap().unwrap().exit(), exit);
     }
 
     #[test]

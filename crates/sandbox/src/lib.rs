@@ -28,19 +28,19 @@ mod folder;
 pub mod init;
 mod log;
 mod memory;
-mod network;
 mod pidfd;
 mod proc;
 mod process;
 pub mod python;
+mod removal;
 mod walls;
 mod wire;
 
 pub use cgroup::{CgroupRoots, EnforceableLimits};
 pub use folder::IncarnationFolder;
 pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
-pub use network::{NetworkMode, NoEgress};
 pub use process::{ProcessKind, ProcessOptions};
+pub use removal::remove_tree;
 pub use walls::{Missing, NetworkMode, Wall, WallReport, Walls};
 
 /// Environment variable that every process of a sandbox starts with: the incarnation's folder. By

@@ -54,24 +54,25 @@ impl RotatedLog {
 
 /// Opens the newest file of a log for appending.
 pub(crate) fn open_for_appending(folder: &IncarnationFolder) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(folder.log())
+    // Never through a link, which an agent may have put there.
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(folder.log())
 }
 
 /// The end of a folder's log, in whole lines, at most `max_bytes` of it.
 pub(crate) fn tail(folder: &IncarnationFolder, max_bytes: usize) -> io::Result<Vec<u8>> {
     // One byte more than asked for tells whether the tail begins at a line.
     let wanted = max_bytes.saturating_add(1);
-    let mut log = end_of(&folder.log(), wanted)?;
+    let mut log = end_of(folder, IncarnationFolder::LOG, wanted)?;
     if log.len() < wanted {
-        let mut older = end_of(&folder.older_log(), wanted - log.len())?;
+        let mut older = end_of(folder, IncarnationFolder::OLDER_LOG, wanted - log.len())?;
         older.append(&mut log);
         log = older;
     }
     Ok(whole_lines(&log, max_bytes).to_vec())
 }
 
-fn end_of(path: &std::path::Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut file = match File::open(path) {
+fn end_of(folder: &IncarnationFolder, name: &str, max_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut file = match folder.open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),

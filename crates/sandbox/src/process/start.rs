@@ -18,6 +18,7 @@ use crate::folder::{IncarnationFolder, InitRecord};
 use crate::log::open_for_appending;
 use crate::pidfd::PidFd;
 use crate::wire::{Order, Reply, StepError};
+use crate::removal::remove_tree;
 use crate::{Sandbox, SandboxSpec, StartError, StopSignal};
 
 /// Starts what `spec` describes.
@@ -49,7 +50,7 @@ async fn start_to_the_end(
     let started = run(&context, &spec, &folder).await;
     if started.is_err() && !existed {
         // The folder is ours, and nothing in it is of use to anyone.
-        let _ = blocking(move || fs::remove_dir_all(folder.path())).await;
+        let _ = blocking(move || remove_tree(folder.path())).await;
     }
     started
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use agentcore_sandbox::{Sandbox, Usage};
+use agentcore_sandbox::{Sandbox, Usage, remove_tree};
 use tokio::task::spawn_blocking;
 
 use super::Actor;
@@ -192,10 +192,7 @@ fn reason_of(state: &State) -> Option<&StopReason> {
 
 fn remove_perishables(folder: &Path) -> std::io::Result<()> {
     for name in PERISHABLE {
-        match std::fs::remove_dir_all(folder.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_tree(&folder.join(name))?;
     }
     Ok(())
 }

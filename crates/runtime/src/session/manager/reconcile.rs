@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::{IncarnationId, Timestamp};
-use agentcore_sandbox::{Adopted as Found, Exit, Sandbox, StopSignal};
+use agentcore_sandbox::{Adopted as Found, Exit, Sandbox, StopSignal, remove_tree};
 use dashmap::mapref::entry::Entry;
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::task::spawn_blocking;
 
 use super::{Begun, Manager};
 use crate::logs;
@@ -204,7 +205,9 @@ impl Manager {
                 return; // The next round tries again.
             }
         }
-        if let Err(error) = tokio::fs::remove_dir_all(folder).await {
+        let doomed = folder.to_owned();
+        let removed = spawn_blocking(move || remove_tree(&doomed)).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(error.into())) {
             tracing::warn!(folder = %folder.display(), error = %error, "cannot remove a folder");
         }
     }
