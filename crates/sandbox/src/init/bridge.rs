@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::socket::{SockaddrStorage, connect};
 
 use super::flow::{Flow, Turn};
 use super::reactor::{Reactor, Token};
@@ -35,15 +35,16 @@ pub(super) enum Ran {
 }
 
 impl Bridge {
-    /// Connects a client to the agent and watches both sides under these tokens.
+    /// Connects a client to the agent, by a socket that does not wait, and watches both sides under
+    /// these tokens.
     pub(super) fn open(
         client: UnixStream,
-        address: SocketAddr,
+        (agent, address): (OwnedFd, SocketAddr),
         reactor: &Reactor,
         (client_token, agent_token): (Token, Token),
     ) -> io::Result<Self> {
         client.set_nonblocking(true)?;
-        let agent = begin_connecting(address)?;
+        let agent = begin_connecting(agent, address)?;
         // Interactive traffic in small pieces must not wait for acknowledgements.
         agent.set_nodelay(true)?;
         let interest =
@@ -84,10 +85,7 @@ impl Bridge {
 }
 
 // std's connect would wait, and init has other things to do.
-fn begin_connecting(address: SocketAddr) -> io::Result<TcpStream> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let agent = socket(family, SockType::Stream, flags, None)?;
+fn begin_connecting(agent: OwnedFd, address: SocketAddr) -> io::Result<TcpStream> {
     match connect(agent.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(agent.into()),
         Err(error) => Err(error.into()),

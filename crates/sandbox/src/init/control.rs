@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::cmsg_space;
 use nix::sys::epoll::EpollFlags;
@@ -37,7 +38,7 @@ pub(super) struct Surroundings {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) folder: std::path::PathBuf,
     pub(super) cgroups: Leaf,
-    pub(super) enclosure: Option<Enclosure>,
+    pub(super) enclosure: Option<Rc<Enclosure>>,
     pub(super) walls: Walls,
 }
 
@@ -155,7 +156,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         env: &surroundings.env,
         folder: &surroundings.folder,
         cgroups: &surroundings.cgroups,
-        enclosure: surroundings.enclosure.as_ref(),
+        enclosure: surroundings.enclosure.as_deref(),
         walls: &surroundings.walls,
         listen: None,
         stdout: spawn::out_of_the_way(stdout)?,

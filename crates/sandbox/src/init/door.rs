@@ -18,9 +18,9 @@ use nix::sys::epoll::EpollFlags;
 
 use super::bridge::{Bridge, Ran};
 use super::clock::monotonic;
-use super::listener;
+use super::place::Place;
+use super::porter::Wanted;
 use super::reactor::{DOOR, Reactor, Token};
-use crate::proc::Proc;
 
 /// Looks for a listener come no closer together than this, the first after it too: an agent that is
 /// up takes its connections well before.
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Init's copy of the socket, and the connections that it bridges.
 pub(super) struct Door {
     state: State,
-    proc: Proc,
+    place: Place,
     ports: [u16; 2],
     bridges: HashMap<Token, Bridge>,
     unfinished: Vec<Token>,
@@ -49,11 +49,16 @@ enum State {
 }
 
 impl Door {
-    /// Watches `listener` for an agent that may serve one of `ports` instead.
-    pub(super) fn new(listener: UnixListener, ports: [u16; 2], reactor: &Reactor) -> io::Result<Self> {
+    /// Watches `listener` for an agent that may serve one of `ports` of its place instead.
+    pub(super) fn new(
+        listener: UnixListener,
+        place: Place,
+        ports: [u16; 2],
+        reactor: &Reactor,
+    ) -> io::Result<Self> {
         reactor.add(&listener, DOOR, EpollFlags::EPOLLIN)?;
         let state = State::Quiet(listener);
-        Ok(Self { state, proc: Proc::default(), ports, bridges: HashMap::new(), unfinished: Vec::new() })
+        Ok(Self { state, place, ports, bridges: HashMap::new(), unfinished: Vec::new() })
     }
 
     /// When to call [`tick`](Self::tick) next.
@@ -112,8 +117,7 @@ impl Door {
             reactor.remove(&listener);
             return Ok(());
         }
-        let own_pid = std::process::id().cast_signed();
-        if let Some(address) = listener::find(&self.proc, own_pid, &self.ports) {
+        if let Some(address) = self.place.listener(&self.ports) {
             // Only now: the agent shares this flag, and might have served the socket blocking.
             listener.set_nonblocking(true)?;
             reactor.modify(&listener, DOOR, EpollFlags::EPOLLIN)?;
@@ -133,7 +137,10 @@ impl Door {
         while let Ok((client, _)) = listener.accept() {
             let tokens = reactor.next_tokens();
             // A client whose connection cannot be passed on sees it closed.
-            if let Ok(bridge) = Bridge::open(client, *address, reactor, tokens) {
+            let wanted = if address.is_ipv4() { Wanted::Tcp4 } else { Wanted::Tcp6 };
+            let agent = self.place.socket(wanted);
+            let bridge = agent.and_then(|agent| Bridge::open(client, (agent, *address), reactor, tokens));
+            if let Ok(bridge) = bridge {
                 opened.push((tokens.0, bridge));
             }
         }

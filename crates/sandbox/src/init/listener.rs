@@ -1,6 +1,7 @@
 //! Finding out whether the agent listens on a TCP port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use super::sock_diag;
 use crate::proc::Proc;
@@ -37,6 +38,15 @@ pub(super) fn find(proc: &Proc, ancestor: i32, ports: &[u16]) -> Option<SocketAd
     let owned = |listener: &&Listener| descendants.iter().any(|pid| proc.holds_socket(*pid, listener.inode));
     let rank = |listener: &&Listener| ports.iter().position(|port| *port == listener.port);
     listeners.iter().filter(owned).min_by_key(rank).map(Listener::address)
+}
+
+/// The same in a network that is the session's alone, of which `diagnosis` is a socket: whoever
+/// listens there is the agent.
+pub(super) fn find_any(diagnosis: &OwnedFd, ports: &[u16]) -> Option<SocketAddr> {
+    let of_family = |family| sock_diag::ask(diagnosis, family).unwrap_or_default();
+    let listeners = [Family::V4, Family::V6].into_iter().flat_map(of_family);
+    let rank = |listener: &Listener| ports.iter().position(|port| *port == listener.port);
+    listeners.filter(|listener| rank(listener).is_some()).min_by_key(rank).map(|found| found.address())
 }
 
 // Not every kernel has sock_diag, but every one with TCP has the tables.

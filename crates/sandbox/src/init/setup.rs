@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
 use nix::sys::prctl::set_child_subreaper;
@@ -19,6 +20,7 @@ use super::agent;
 use super::control::{Control, Surroundings};
 use super::door::Door;
 use super::output::Output;
+use super::place::Place;
 use super::port::ClaimedPort;
 use super::reactor::{OUTPUT, Reactor, SIGNALS};
 use super::spawn::{self, Program, SpawnError};
@@ -103,7 +105,7 @@ struct Start {
     control: UnixListener,
     port: ClaimedPort,
     cgroups: Leaf,
-    enclosure: Option<Enclosure>,
+    enclosure: Option<Rc<Enclosure>>,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
@@ -126,10 +128,10 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
 }
 
 // The walls around whatever will run here.
-fn enclose(order: &Order, folder: &IncarnationFolder) -> Result<Option<Enclosure>, StepError> {
+fn enclose(order: &Order, folder: &IncarnationFolder) -> Result<Option<Rc<Enclosure>>, StepError> {
     let design = Design::of(order, folder).in_step(Step::OpenRoot)?;
     agent::give_folders(folder, design.identity).in_step(Step::MakeFolders)?;
-    design.is_enclosed().then(|| Enclosure::make(design)).transpose()
+    design.is_enclosed().then(|| Enclosure::make(design).map(Rc::new)).transpose()
 }
 
 impl Start {
@@ -152,7 +154,7 @@ impl Start {
             env: &self.env,
             folder: &self.folder.work(),
             cgroups: &self.cgroups,
-            enclosure: self.enclosure.as_ref(),
+            enclosure: self.enclosure.as_deref(),
             walls: &self.order.walls,
             listen: Some(self.socket.as_fd()),
             stdout,
@@ -183,7 +185,8 @@ impl Start {
         let watched = reactor.add(&output, OUTPUT, nix::sys::epoll::EpollFlags::EPOLLIN);
         watched.in_step(Step::BecomeInit)?;
         let ports = [self.port.number(), DEFAULT_PORT];
-        let door = Door::new(self.socket, ports, &reactor).in_step(Step::BecomeInit)?;
+        let place = Place::of(self.enclosure.as_ref());
+        let door = Door::new(self.socket, place, ports, &reactor).in_step(Step::BecomeInit)?;
         let surroundings = Surroundings {
             env: self.env,
             folder: self.folder.work(),

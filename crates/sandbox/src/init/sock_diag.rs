@@ -6,11 +6,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvmsg, sendmsg, socket,
-};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, recvmsg, sendmsg};
 
 use super::listener::{Family, Listener};
+use super::porter::Wanted;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const HEADER: usize = 16;
@@ -23,14 +22,17 @@ const ANSWERS_AT_ONCE: usize = 32 * 1024;
 
 /// The listeners of one family.
 pub(super) fn listeners(family: Family) -> io::Result<Vec<Listener>> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let netlink = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkSockDiag)?;
+    ask(&Wanted::Diagnosis.make()?, family)
+}
+
+/// The listeners of one family in the network that `netlink` belongs to.
+pub(super) fn ask(netlink: &OwnedFd, family: Family) -> io::Result<Vec<Listener>> {
     let request = request(family);
     let kernel = NetlinkAddr::new(0, 0);
     let parts = [IoSlice::new(&request)];
     sendmsg(netlink.as_raw_fd(), &parts, &[], MsgFlags::empty(), Some(&kernel))?;
     let mut found = Vec::new();
-    while !read_answers(&netlink, family, &mut found)? {}
+    while !read_answers(netlink, family, &mut found)? {}
     Ok(found)
 }
 

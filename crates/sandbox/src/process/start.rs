@@ -17,8 +17,8 @@ use super::{Context, blocking};
 use crate::folder::{IncarnationFolder, InitRecord};
 use crate::log::open_for_appending;
 use crate::pidfd::PidFd;
-use crate::wire::{Order, Reply, StepError};
 use crate::removal::remove_tree;
+use crate::wire::{Order, Reply, StepError};
 use crate::{Sandbox, SandboxSpec, StartError, StopSignal};
 
 /// Starts what `spec` describes.

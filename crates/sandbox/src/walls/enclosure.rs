@@ -10,9 +10,10 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::identity::Identity;
+use super::network::Network;
 use super::root::{self, Trees};
 use super::sys::{self, Cloned};
-use super::{NetworkMode, Wall, Walls, inner, network, seal};
+use super::{Wall, Walls, inner, privileges, seal};
 use crate::folder::IncarnationFolder;
 use crate::pidfd;
 use crate::wire::Order;
@@ -23,7 +24,8 @@ use crate::wire::{Failure, InStep, Step, StepError};
 pub(crate) struct Design {
     /// The walls to put up; those that are no namespace are put up by whatever runs inside.
     pub(crate) walls: Walls,
-    pub(crate) network: NetworkMode,
+    /// Its own network, unless it is the host's.
+    pub(crate) network: Option<Network>,
     pub(crate) identity: Identity,
     /// What can be seen inside, if the mount wall stands.
     pub(crate) root: root::Plan,
@@ -37,7 +39,9 @@ impl Design {
         let root = if has_root { root::Plan::of(order, folder)? } else { root::Plan::default() };
         // Nobody else's folders are open to a lent id: it needs some at hand.
         let identity = if has_root { Identity::of(folder.path()) } else { Identity::own() };
-        Ok(Self { walls, network: order.network, identity, root })
+        let network =
+            if walls.contains(&Wall::Network) { Network::plan(order.network, folder.path())? } else { None };
+        Ok(Self { walls, network, identity, root })
     }
 
     pub(crate) fn has(&self, wall: Wall) -> bool {
@@ -75,7 +79,7 @@ impl Design {
         }
         // A private /proc is a mount too.
         flags.set(CloneFlags::CLONE_NEWNS, self.has(Wall::Mount) || self.has(Wall::Pid));
-        flags.set(CloneFlags::CLONE_NEWNET, self.has(Wall::Network) && self.network.is_apart());
+        flags.set(CloneFlags::CLONE_NEWNET, self.network.is_some());
         flags
     }
 }
@@ -120,7 +124,9 @@ impl Enclosure {
 
     fn bring_up(&self, mut inner: UnixStream) -> Result<(), StepError> {
         self.design.identity.map(self.inner).in_step(Step::MapIds)?;
-        network::outside(self.design.network, self.inner).in_step(Step::MakeNetwork)?;
+        if let Some(network) = &self.design.network {
+            network.outside(self.inner).in_step(Step::MakeNetwork)?;
+        }
         inner.write_all(b"\n").in_step(Step::MakeNamespaces)?;
         let mut answer = Vec::new();
         inner.read_to_end(&mut answer).in_step(Step::MakeNamespaces)?;
@@ -139,6 +145,18 @@ impl Enclosure {
         // Nobody inside may look into what is not yet sealed.
         nix::sys::prctl::set_dumpable(false)?;
         Ok(setns(&self.handle, self.design.namespaces())?)
+    }
+
+    /// Whether it has a network of its own.
+    pub(crate) fn has_network(&self) -> bool {
+        self.design.network.is_some()
+    }
+
+    /// Moves the calling process to that network, and gives up all rights.
+    pub(crate) fn enter_network(&self) -> io::Result<()> {
+        nix::sys::prctl::set_dumpable(false)?;
+        setns(&self.handle, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+        privileges::give_up()
     }
 
     /// Makes the calling process, just born inside, what an agent is; `groups` are those of its

@@ -16,7 +16,7 @@ use nix::unistd::sethostname;
 
 use super::enclosure::Design;
 use super::root::Trees;
-use super::{Wall, identity, network, seal, sys};
+use super::{Wall, identity, seal, sys};
 use crate::wire::{Failure, InStep, Step, StepError};
 
 /// Runs as the inner process, and never returns.
@@ -46,7 +46,9 @@ fn build(design: &Design, trees: Option<Trees>, init: &mut UnixStream) -> Result
     if design.has(Wall::Uts) {
         sethostname(identity::NAME).in_step(Step::MakeNamespaces)?;
     }
-    network::inside(design.network).in_step(Step::JoinNetwork)?;
+    if let Some(network) = &design.network {
+        network.inside().in_step(Step::JoinNetwork)?;
+    }
     design.build_root(trees)?;
     seal(&design.walls)?;
     // Had init died before the kernel knew to tell us, this would fail.

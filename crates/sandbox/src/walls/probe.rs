@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::enclosure::{Design, Enclosure};
 use super::identity::Identity;
-use super::{NetworkMode, Wall, WallReport, Walls, root};
+use super::network::Network;
+use super::{Wall, WallReport, Walls, root};
 use crate::wire::StepError;
 
 /// What the kernel, and the rights of this process, allow. The process must have one thread.
@@ -17,7 +18,7 @@ pub(crate) fn look() -> WallReport {
     } else {
         look_one_by_one(&mut report, namespaces);
     }
-    report.add(Wall::Network, Err("agents share the host's network".to_owned()));
+    report.add(Wall::Network, network());
     report.add(Wall::Capabilities, Ok(()));
     report
 }
@@ -29,9 +30,18 @@ fn look_one_by_one(report: &mut WallReport, namespaces: impl Iterator<Item = Wal
     }
 }
 
+fn network() -> Result<(), String> {
+    let network = Network::rehearse().map_err(|error| error.to_string())?;
+    attempt_with([Wall::User, Wall::Network].into(), Some(network))
+}
+
 fn attempt(walls: Walls) -> Result<(), String> {
+    attempt_with(walls, None)
+}
+
+fn attempt_with(walls: Walls, network: Option<Network>) -> Result<(), String> {
     let identity = Identity::of(Path::new("/probe"));
-    let design = Design { walls, network: NetworkMode::Host, identity, root: root::Plan::bare() };
+    let design = Design { walls, network, identity, root: root::Plan::bare() };
     match Enclosure::make(design) {
         Ok(enclosure) => {
             enclosure.tear_down();

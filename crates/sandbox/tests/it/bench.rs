@@ -60,7 +60,7 @@ impl Processes {
         Self::from(ProcessOptions::new(init))
     }
 
-    fn from(options: ProcessOptions) -> Self {
+    pub(crate) fn from(options: ProcessOptions) -> Self {
         let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
         Self { state: tempfile::tempdir().unwrap(), kind, folders: AtomicUsize::new(0) }
     }

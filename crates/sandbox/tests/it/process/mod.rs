@@ -5,6 +5,7 @@ mod commands;
 mod descendants;
 mod hosts;
 mod limits;
+mod network;
 mod official_sdk;
 mod starting;
 mod surroundings;

@@ -198,6 +198,8 @@ fn the_hosts_rules_are_installed_once_and_found_again() {
     on_a_machine_of_its_own(|_| {
         assert!(!rules::exists("agentcore_1").unwrap());
         assert_eq!(Way::find().unwrap(), Way::Link);
+        assert!(!rules::exists("agentcore_1").unwrap(), "looking is not touching");
+        router::ensure().unwrap();
         assert!(rules::exists("agentcore_1").unwrap());
         router::ensure().unwrap();
     });

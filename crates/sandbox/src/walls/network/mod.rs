@@ -7,9 +7,9 @@
 //!
 //! | step | who | when |
 //! |---|---|---|
-//! | [`Outside::prepare`] | init | before there is a namespace |
-//! | [`Outside::close_inside`] | the session's first process | in its namespace, while it may still change it |
-//! | [`Outside::join`] | init | after that, before the agent's program starts |
+//! | [`Network::plan`] | init | before there is a namespace |
+//! | [`Network::outside`] | init | while the inner process waits in its namespace |
+//! | [`Network::inside`] | the inner process | while it has all rights over its namespace |
 
 mod addresses;
 mod filter;
@@ -27,10 +27,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// What a session reaches of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What an agent reaches of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
     /// Nothing but itself.
@@ -38,6 +39,7 @@ pub enum NetworkMode {
     /// The outside, but neither this machine nor other sessions nor link-local addresses.
     Egress,
     /// What this machine reaches, itself included.
+    #[default]
     Host,
 }
 
@@ -53,51 +55,67 @@ pub(crate) enum Way {
 /// Why no session can be let outside in a network namespace of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("links between sessions and this machine cannot be made ({0}), and there is no program `pasta`")]
-pub struct NoEgress(io::Error);
+pub(crate) struct NoEgress(io::Error);
 
 impl Way {
-    /// The way that is open here, to this user.
+    /// The way that is open here, to this user. Nothing is changed for it.
     pub(crate) fn find() -> Result<Self, NoEgress> {
-        match router::ensure() {
+        match router::is_possible() {
             Ok(()) => Ok(Self::Link),
             Err(error) => pasta::find().map(Self::Pasta).ok_or(NoEgress(error)),
         }
     }
 }
 
-/// The network of a session that is not on the host's own.
-pub(crate) struct Outside {
+/// The network of a session that has one of its own.
+#[derive(Debug)]
+pub(crate) struct Network {
     way: Option<Way>,
+    is_filtered: bool,
     this_machine: Vec<Ipv4Addr>,
+    folder: PathBuf,
 }
 
-impl Outside {
-    /// Finds out what it takes. `None`: nothing, the session stays on the host's network.
-    pub(crate) fn prepare(mode: NetworkMode) -> io::Result<Option<Self>> {
+impl Network {
+    /// Finds out what it takes for the session in `folder`. `None`: nothing, it stays on the host's
+    /// network.
+    pub(crate) fn plan(mode: NetworkMode, folder: &Path) -> io::Result<Option<Self>> {
         let way = match mode {
             NetworkMode::Host => return Ok(None),
             NetworkMode::None => None,
             NetworkMode::Egress => Some(Way::find().map_err(io::Error::other)?),
         };
+        if way == Some(Way::Link) {
+            router::ensure()?;
+        }
         let this_machine = if way.is_some() { addresses::of_this_machine()? } else { Vec::new() };
-        Ok(Some(Self { way, this_machine }))
+        Ok(Some(Self { is_filtered: way.is_some(), way, this_machine, folder: folder.to_owned() }))
     }
 
-    /// In the session's new network namespace: its loopback comes up, and what it may not reach is
-    /// closed.
-    pub(crate) fn close_inside(&self) -> io::Result<()> {
-        links::Links::open()?.bring_up("lo")?;
-        if self.way.is_some() { filter::install(&self.this_machine) } else { Ok(()) }
+    /// The same as for egress, without joining anything to anything: to find out whether it can be.
+    ///
+    /// # Errors
+    /// There is no way outside for a session with a network of its own.
+    pub(crate) fn rehearse() -> Result<Self, NoEgress> {
+        Way::find()?;
+        Ok(Self { way: None, is_filtered: true, this_machine: Vec::new(), folder: PathBuf::new() })
     }
 
-    /// In the host's namespaces: joins the namespaces of the process `session` to the outside.
-    /// `folder` is the incarnation's.
-    pub(crate) fn join(&self, session: i32, folder: &Path) -> io::Result<()> {
+    /// What init does, outside and with its own rights: joins the namespaces of the inner process to
+    /// the outside.
+    pub(crate) fn outside(&self, inner: Pid) -> io::Result<()> {
         match &self.way {
             None => Ok(()),
-            Some(Way::Link) => veth::join(File::open(format!("/proc/{session}/ns/net"))?.as_fd()),
-            Some(Way::Pasta(program)) => pasta::join(program, folder, session),
+            Some(Way::Link) => veth::join(File::open(format!("/proc/{inner}/ns/net"))?.as_fd()),
+            Some(Way::Pasta(program)) => pasta::join(program, &self.folder, inner),
         }
+    }
+
+    /// What the inner process does in its namespace: loopback comes up, and what the session may not
+    /// reach is closed.
+    pub(crate) fn inside(&self) -> io::Result<()> {
+        links::Links::open()?.bring_up("lo")?;
+        if self.is_filtered { filter::install(&self.this_machine) } else { Ok(()) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! The rules are about all links of sessions, by the beginning of their names. The first session
 //! that needs them installs them, and they stay.
 
+use std::fs::File;
 use std::{fs, io};
 
 use netlink_packet_netfilter::nftables::InetHookNumber;
@@ -17,16 +18,23 @@ pub(super) const LINK_PREFIX: &str = "agc";
 const TABLE: &str = "agentcore_1";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
+/// Whether this process may make it.
+pub(super) fn is_possible() -> io::Result<()> {
+    rules::exists(TABLE)?;
+    if forwards()? { Ok(()) } else { File::options().write(true).open(FORWARDING).map(drop) }
+}
+
 /// Makes this machine, or rather this network namespace, the sessions' router, if it is not.
 pub(super) fn ensure() -> io::Result<()> {
     // Forwarding last: never without the rules.
     if !rules::exists(TABLE)? {
         rules::install(TABLE, &[for_this_machine(), for_others(), translation()])?;
     }
-    if fs::read_to_string(FORWARDING)?.trim() == "0" {
-        fs::write(FORWARDING, "1")?;
-    }
-    Ok(())
+    if forwards()? { Ok(()) } else { fs::write(FORWARDING, "1") }
+}
+
+fn forwards() -> io::Result<bool> {
+    Ok(fs::read_to_string(FORWARDING)?.trim() != "0")
 }
 
 // Whatever this machine serves, at whichever of its addresses, is not for sessions.

@@ -6,6 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::unistd::Pid;
+
 use crate::SANDBOX_VARIABLE;
 
 /// Everything that would join the session to this machine is off.
@@ -37,14 +39,14 @@ pub(super) fn find() -> Option<PathBuf> {
 }
 
 /// Joins the namespaces of that process. Returns when the session's link is there; the program goes
-/// on in the background, as a child of whoever reaps orphans.
-pub(super) fn join(program: &Path, folder: &Path, session: i32) -> io::Result<()> {
+/// on in the background, as a child of init, which ends it with everything else; should init be
+/// killed, it is found by the incarnation's folder.
+pub(super) fn join(program: &Path, folder: &Path, session: Pid) -> io::Result<()> {
     let namespace = |kind: &str| format!("/proc/{session}/ns/{kind}");
     let output = Command::new(program)
         .args(ARGUMENTS)
         .args(["--userns", &namespace("user"), "--netns", &namespace("net")])
         .env_clear()
-        // By this it is found should init die before it.
         .env(SANDBOX_VARIABLE, folder)
         .stdin(Stdio::null())
         .output()?;
