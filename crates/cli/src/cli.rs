@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    config, configure, destroy, doctor, invoke, keys, launch, logs, serve, sessions, status, stop_session,
+    audit, config, configure, destroy, doctor, invoke, keys, launch, logs, serve, sessions, status,
+    stop_session,
 };
 
 /// Run agents on this machine: sessions that live while they work, and end when they are idle.
@@ -59,6 +60,7 @@ pub(crate) enum Command {
     Destroy(destroy::Args),
     Doctor(doctor::Args),
     Keys(keys::Args),
+    Audit(audit::Args),
     Config(config::Args),
 }
 

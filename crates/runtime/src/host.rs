@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
 use crate::api::{Api, Authorizers, Front, Replays, front, keep_within_bounds, recover};
+use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
 use crate::options::{HostOptions, OnShutdown};
 use crate::registry::Registry;
@@ -48,6 +49,7 @@ pub struct Host {
     options: HostOptions,
     state: StateFolder,
     store: Store,
+    audit: AuditLog,
     manager: Arc<Manager>,
     reconciling: JoinHandle<()>,
     forgetting: JoinHandle<()>,
@@ -154,6 +156,7 @@ impl Host {
         let store = Store::open(&state.path().join(STORE_FILE)).await?;
         let gate = gate(&options, state.path(), clock.clone())?;
         let clock = HostClock::start(clock);
+        let audit = open_audit(&options, state.path(), clock.clone())?;
         let environment = Environment {
             kind,
             store: store.clone(),
@@ -174,6 +177,7 @@ impl Host {
         let record = HostRecord::new(address, tls.is_some(), clock.timestamp());
         let api = Api {
             gate,
+            audit: audit.clone(),
             authorizers: Authorizers::new(),
             manager: manager.clone(),
             registry,
@@ -187,13 +191,26 @@ impl Host {
             address,
             // Behind a proxy it is the proxy that callers reach, with TLS.
             scheme: if tls.is_some() || options.auth.plain_http { "https" } else { "http" },
+            behind_proxy: options.auth.plain_http,
             started_at: record.started_at,
         };
         let front = front(api);
         recover(&front.api).await?;
         let forgetting = tokio::spawn(keep_within_bounds(front.api.clone(), options.retention));
         state.announce(&record)?;
-        Ok(Self { listener, address, front, tls, options, state, store, manager, reconciling, forgetting })
+        Ok(Self {
+            listener,
+            address,
+            front,
+            tls,
+            options,
+            state,
+            store,
+            audit,
+            manager,
+            reconciling,
+            forgetting,
+        })
     }
 
     /// The address that is served; with port 0 in the options, this tells which one it became.
@@ -250,6 +267,7 @@ impl Host {
             }
         }
         api.invocations.stop().await;
+        self.audit.flush().await;
         self.store.flush().await?;
         self.state.release();
         tracing::info!("host stopped");
@@ -263,6 +281,11 @@ fn gate(options: &HostOptions, state: &Path, clock: Arc<dyn Clock>) -> Result<Ga
     let keys = KeyStore::open(state, std::env::var(MASTER_KEY_VARIABLE).ok())?;
     let gate = GateOptions { required: options.auth.required, ..GateOptions::default() };
     Ok(Gate::new(gate, Verifier::new(options.aws.region.clone()), keys, clock))
+}
+
+fn open_audit(options: &HostOptions, state: &Path, clock: HostClock) -> Result<AuditLog, HostError> {
+    let opened = AuditLog::open(state, options.audit, clock);
+    opened.map_err(|source| HostError::State { step: "open", path: audit::path(state), source })
 }
 
 async fn bind(options: &HostOptions) -> Result<(TcpListener, SocketAddr), HostError> {

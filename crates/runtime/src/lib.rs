@@ -16,12 +16,14 @@
 
 mod agent;
 mod api;
+pub mod audit;
 mod host;
 mod invocations;
 mod key;
 mod link;
 mod logs;
 mod options;
+mod rate;
 mod registry;
 mod session;
 mod store;

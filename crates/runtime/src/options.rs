@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
+use crate::audit::AuditOptions;
 use crate::host::TlsOptions;
 use crate::registry::AwsIdentity;
 
@@ -54,6 +55,9 @@ pub struct HostOptions {
     /// How much of the past is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// How much is kept of who did what.
+    #[serde(default)]
+    pub audit: AuditOptions,
 }
 
 impl HostOptions {
@@ -72,6 +76,7 @@ impl HostOptions {
             limits: HostLimits::default(),
             timeouts: Timeouts::default(),
             retention: Retention::default(),
+            audit: AuditOptions::default(),
         }
     }
 }

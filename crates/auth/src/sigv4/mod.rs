@@ -79,6 +79,13 @@ impl Verifier {
         has_header || presigned::is_presigned(head.uri)
     }
 
+    /// The id of the key that a request claims to be signed with, rightly or not.
+    pub fn claimed_key(head: &Head<'_>) -> Option<String> {
+        let claim =
+            if presigned::is_presigned(head.uri) { presigned::read(head) } else { authorization::read(head) };
+        claim.ok().map(|claim| claim.credential.access_key_id)
+    }
+
     /// Reads what a request's head claims, and refuses what no secret could make right.
     ///
     /// # Errors

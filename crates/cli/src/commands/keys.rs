@@ -3,12 +3,13 @@
 use std::env;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_auth::keys::{KeyRecord, KeyStore, MASTER_KEY_VARIABLE};
 use agentcore_auth::{ALL_AGENTS, Agents, Rights};
 use agentcore_protocol::{Clock, SystemClock};
+use agentcore_runtime::audit::{self, AuditRecord};
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
@@ -77,43 +78,70 @@ struct Made<'a> {
 
 /// Does it, in the files of the state folder: no host need run.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let store = store(args)?;
+    let state = state_folder(args)?;
+    let store = store(&state)?;
     match &args.command {
         KeysCommand::Create { invoke, administer, operator, owner, json } => {
             let rights =
                 Rights { invoke: agents(invoke), administer: agents(administer), operator: *operator };
-            create(&store, owner.as_deref(), rights, *json)?;
+            create(&store, &state, owner.as_deref(), rights, *json)?;
         }
         KeysCommand::List { json: true } => output::json(&store.list()?)?,
         KeysCommand::List { json: false } => output::line(listed(&store.list()?))?,
         KeysCommand::Revoke { id } => {
             store.revoke(id)?;
+            put_on_record(&state, "RevokeAccessKey", id)?;
             output::note(format_args!("{} access key {id} is revoked", styled(GOOD, "done:")));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn store(args: &Args) -> anyhow::Result<KeyStore> {
-    let state = args.state.clone().or_else(state::of_server).ok_or_else(|| {
+fn state_folder(args: &Args) -> Result<PathBuf, Failure> {
+    args.state.clone().or_else(state::of_server).ok_or_else(|| {
         Failure::new("there is no home folder").hint("name the folder of the host's state with --state")
-    })?;
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&state);
+    })
+}
+
+/// Puts into the audit log who made or took back a key: whoever is at this shell.
+fn put_on_record(state: &Path, action: &'static str, key: &str) -> anyhow::Result<()> {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    let user = user.map_or_else(|| uid.to_string(), |user| user.name);
+    let record = AuditRecord {
+        time: SystemClock.now(),
+        principal: Some(format!("shell:{user}")),
+        action: action.into(),
+        about_key: Some(key.to_owned()),
+        ..AuditRecord::default()
+    };
+    audit::append(state, &record).context("it is done, but the audit log cannot be written")
+}
+
+fn store(state: &Path) -> anyhow::Result<KeyStore> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(state);
     made.with_context(|| format!("cannot make {}", state.display()))?;
     let master = match env::var(MASTER_KEY_VARIABLE) {
         Ok(text) => Some(text),
         Err(env::VarError::NotPresent) => None,
         Err(env::VarError::NotUnicode(_)) => Some(String::new()),
     };
-    Ok(KeyStore::open(&state, master)?)
+    Ok(KeyStore::open(state, master)?)
 }
 
-fn create(store: &KeyStore, owner: Option<&str>, rights: Rights, json: bool) -> anyhow::Result<()> {
+fn create(
+    store: &KeyStore,
+    state: &Path,
+    owner: Option<&str>,
+    rights: Rights,
+    json: bool,
+) -> anyhow::Result<()> {
     if rights.is_empty() {
         let hint = "say what for: --invoke AGENT, --administer AGENT or --operator";
         return Err(Failure::new("an access key needs at least one right").hint(hint).into());
     }
     let key = store.create(owner, rights, SystemClock.now())?;
+    put_on_record(state, "CreateAccessKey", &key.record().id)?;
     let (record, secret) = (key.record(), key.secret().expose());
     if json {
         return Ok(output::json(&Made {

@@ -1,6 +1,7 @@
 //! The commands, a file for each.
 
 mod answer;
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod configure;
 pub(crate) mod destroy;
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => destroy::run(&args, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Keys(args) => keys::run(&args),
+        Command::Audit(args) => audit::run(&args).await,
         Command::Config(args) => config::run(&args, &context),
     }
 }

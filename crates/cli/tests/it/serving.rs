@@ -85,6 +85,13 @@ async fn the_command_line_reaches_a_host_with_a_private_certificate() {
     let listed = secured.project.run_with(&caller, &["sessions", "list"]).await;
     assert!(listed.stdout.contains(&session), "{listed:?}");
 
+    let records =
+        secured.project.expect(&["audit", "--state", ".agentcore", "--json", "--since", "1h"]).await;
+    let actions = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["action"].clone());
+    assert_eq!(actions.collect::<Vec<_>>(), ["CreateAccessKey", "InvokeAgentRuntime"], "{records}");
+    let table = secured.project.expect(&["audit", "--state", ".agentcore", "--principal", "key:"]).await;
+    assert!(table.contains(&session) && !table.contains("CreateAccessKey"), "{table}");
+
     let distrusting = caller.iter().filter(|(name, _)| *name != "AWS_CA_BUNDLE").cloned().collect::<Vec<_>>();
     let refused = secured.project.run_with(&distrusting, &["sessions", "list"]).await;
     assert!(

@@ -26,7 +26,7 @@ use crate::time::HostClock;
 // Made at compile time: a name that is looked up as text is parsed each time.
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static(headers::SESSION_ID);
 const SESSION_NEW: HeaderName = HeaderName::from_static(headers::SESSION_NEW);
-const INVOCATION_ID: HeaderName = HeaderName::from_static(headers::INVOCATION_ID);
+pub(super) const INVOCATION_ID: HeaderName = HeaderName::from_static(headers::INVOCATION_ID);
 
 /// How long a header may be that only the agent's definition lets through.
 const MOST_OF_HEADER: usize = 4 * 1024;

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
+use super::witness::{Peer, Witness};
 use super::{Api, gate, root};
 
 /// Serves the connections of a socket. Cheap to clone.
@@ -24,9 +26,16 @@ use super::{Api, gate, root};
 pub(crate) struct Front {
     pub(crate) api: Arc<Api>,
     pub(super) router: Router,
+    /// Who is at the other end of the connection.
+    pub(super) peer: Option<Peer>,
 }
 
 impl Front {
+    /// What it serves somebody who has connected.
+    pub(crate) fn to(&self, peer: SocketAddr) -> Self {
+        Self { peer: Some(Peer(peer)), ..self.clone() }
+    }
+
     /// Everything that is served, for callers without a socket.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
@@ -39,14 +48,19 @@ impl Service<Request<Incoming>> for Front {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
         if request.method() != Method::POST || request.uri().path() != INVOCATIONS_PATH {
+            if let Some(peer) = self.peer {
+                request.extensions_mut().insert(peer);
+            }
             return Box::pin(tower_service::Service::call(&mut self.router(), request));
         }
-        let api = self.api.clone();
+        let (api, peer) = (self.api.clone(), self.peer);
         Box::pin(async move {
-            Ok(match gate::pass(&api, request).await {
-                Ok(request) => root::invocations(State(api), request).await,
+            Ok(match gate::pass(&api, request, peer).await {
+                Ok((request, witness)) => {
+                    Witness::tell(witness, root::invocations(State(api), request).await)
+                }
                 Err(answer) => answer,
             })
         })

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use agentcore_auth::Principal;
 use agentcore_auth::gate::GateBody;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::caller::Caller;
+use super::witness::{Peer, Witness};
 use super::{Api, access, aws, subprotocol, tokens};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let mut request = match pass(&api, request).await {
-        Ok(request) => request,
+    let peer = request.extensions().get().copied();
+    let (mut request, witness) = match pass(&api, request, peer).await {
+        Ok(passed) => passed,
         Err(answer) => return answer,
     };
     let had_token = subprotocol::take(request.headers_mut());
@@ -22,30 +26,45 @@ pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     if had_token {
         subprotocol::answer(&mut response);
     }
-    response
+    Witness::tell(witness, response)
 }
 
-/// The request with its caller, or the answer to somebody who may not call.
+/// The request with its caller and who testifies to it, or the answer to somebody who may not call.
+pub(super) async fn pass(
+    api: &Api,
+    request: Request,
+    peer: Option<Peer>,
+) -> Result<(Request, Option<Witness>), Response> {
+    let (mut parts, body) = request.into_parts();
+    if tokens::is_document(&parts) {
+        return Ok((Request::from_parts(parts, body), None));
+    }
+    let (principal, body) = match admit(api, &parts, body).await {
+        Ok(admitted) => admitted,
+        Err(answer) => return Err(Witness::of_stranger(api, &parts, peer).told(answer)),
+    };
+    let witness = Witness::of(api, &parts, &principal, peer);
+    parts.extensions.insert(Caller::new(principal));
+    Ok((Request::from_parts(parts, body), witness))
+}
+
+/// Who calls, and the body.
 ///
 /// Where nobody has to show who they are, web pages are kept out; otherwise a page knows no secret
 /// that would let it in, and the host may be called by any name.
-pub(super) async fn pass(api: &Api, request: Request) -> Result<Request, Response> {
-    if !api.gate.is_required()
-        && let Err(error) = access::verdict(request.headers(), request.uri())
-    {
-        return Err(aws::told(request.uri().path(), error));
+async fn admit(api: &Api, parts: &Parts, body: Body) -> Result<(Principal, Body), Response> {
+    let told = |error| aws::told(parts.uri.path(), error);
+    if !api.gate.is_required() {
+        access::verdict(&parts.headers, &parts.uri).map_err(told)?;
     }
-    let (mut parts, body) = request.into_parts();
-    if tokens::is_document(&parts) {
-        return Ok(Request::from_parts(parts, body));
-    }
-    let rule = tokens::rule(api, &parts).map_err(|error| aws::told(parts.uri.path(), error))?;
-    let admitted = api.gate.admit(&parts, body, rule.as_ref()).await;
+    let rule = tokens::rule(api, parts).map_err(told)?;
+    let admitted = api.gate.admit(parts, body, rule.as_ref()).await;
     let (principal, body) = admitted.map_err(|refusal| aws::named(refusal.into_response()))?;
-    parts.extensions.insert(Caller::new(principal));
-    let body = match body {
-        GateBody::Passed(body) => body,
-        GateBody::Held(body) => Body::new(body),
-    };
-    Ok(Request::from_parts(parts, body))
+    Ok((
+        principal,
+        match body {
+            GateBody::Passed(body) => body,
+            GateBody::Held(body) => Body::new(body),
+        },
+    ))
 }

@@ -7,6 +7,7 @@
 //! | `/_agentcore/v1/` | [`v1`]: this project's own |
 
 mod access;
+mod asked;
 mod aws;
 mod call;
 mod caller;
@@ -20,6 +21,7 @@ mod root;
 mod subprotocol;
 mod tokens;
 mod v1;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ use axum::Router;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 
+use crate::audit::AuditLog;
 use crate::invocations::Invocations;
 use crate::options::Timeouts;
 use crate::registry::Registry;
@@ -49,6 +52,7 @@ pub(crate) use tokens::Authorizers;
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) gate: Gate,
+    pub(crate) audit: AuditLog,
     pub(crate) authorizers: Authorizers,
     pub(crate) manager: Arc<Manager>,
     pub(crate) registry: Registry,
@@ -62,6 +66,8 @@ pub(crate) struct Api {
     pub(crate) address: SocketAddr,
     /// How callers reach it.
     pub(crate) scheme: &'static str,
+    /// A proxy stands in front of it, which says where requests come from.
+    pub(crate) behind_proxy: bool,
     pub(crate) started_at: Timestamp,
 }
 
@@ -78,7 +84,7 @@ pub(crate) fn front(api: Api) -> Front {
         )
         .layer(from_fn_with_state(api.clone(), gate::check))
         .with_state(api.clone());
-    Front { api, router }
+    Front { api, router, peer: None }
 }
 
 impl Api {

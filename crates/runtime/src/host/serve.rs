@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub(super) async fn serve(
             accepted = accept(&listener, &connections) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
-                let served = serve_stream(stream, tls.clone(), front.clone(), closing.clone());
+            Ok((stream, peer, permit)) => {
+                let served = serve_stream(stream, tls.clone(), front.to(peer), closing.clone());
                 let served = polled_in_place(served);
                 tasks.spawn(async move {
                     served.await;
@@ -76,10 +77,10 @@ pub(super) async fn serve(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
 }
 
 /// Whatever connects, until it ends.

@@ -20,12 +20,12 @@ use super::actor::{Actor, Environment, Outcome};
 use super::gate::{Gate, Refused};
 use super::handle::{COMMANDS, Command, InFlight, Published, SessionHandle, Shared};
 use super::lifecycle::Rules;
-use super::rate::TokenBucket;
 use super::reason::StopReason;
 use crate::agent::AgentDefinition;
 use crate::key::SessionKey;
 use crate::link::Links;
 use crate::options::{HostLimits, Timeouts};
+use crate::rate::TokenBucket;
 use crate::store::Phase;
 
 pub(crate) use reconcile::ReconcileError;

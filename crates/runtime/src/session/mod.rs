@@ -6,7 +6,6 @@ mod handle;
 mod lifecycle;
 mod manager;
 mod ping;
-mod rate;
 pub(crate) mod reason;
 
 pub(crate) use actor::{Environment, usage};

@@ -34,7 +34,7 @@ async fn an_address_that_others_can_reach_is_refused_with_the_reason() {
         let error =
             Host::start(options, std::sync::Arc::new(kind.clone()), clock.clone()).await.err().unwrap();
         assert!(matches!(error, HostError::NotLoopback(_)));
-        assert!(error.to_string().contains("Listen on a loopback address such as 127.0.0.1:8080"), "{error}");
+        assert!(error.to_string().contains("listen on a loopback address such as 127.0.0.1:8080"), "{error}");
     }
     host.end().await;
 }

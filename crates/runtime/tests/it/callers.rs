@@ -22,18 +22,24 @@ use serde_json::json;
 use crate::support::{Answer, TestHost, session_id};
 
 /// A host that asks everybody, and the keys of its folder.
-async fn asking_host() -> (TestHost, KeyStore) {
+pub(crate) async fn asking_host() -> (TestHost, KeyStore) {
     let host = TestHost::start_with(|options| options.auth.required = true).await;
     let keys = KeyStore::open(host.folder.path(), None).unwrap();
     (host, keys)
 }
 
-fn key(host: &TestHost, keys: &KeyStore, rights: Rights) -> Arc<AccessKey> {
+pub(crate) fn key(host: &TestHost, keys: &KeyStore, rights: Rights) -> Arc<AccessKey> {
     keys.create(None, rights, host.parts().2.now()).unwrap()
 }
 
 /// A request signed as AWS's SDK for Rust does it.
-fn signed(host: &TestHost, key: &AccessKey, what: &str, session: &str, body: &str) -> Request<Body> {
+pub(crate) fn signed(
+    host: &TestHost,
+    key: &AccessKey,
+    what: &str,
+    session: &str,
+    body: &str,
+) -> Request<Body> {
     let (method, path) = what.split_once(' ').unwrap();
     let identity = Credentials::new(&key.record().id, key.secret().expose(), None, None, "test").into();
     let now = Duration::from_millis(host.parts().2.now().unix_millis());
@@ -62,11 +68,11 @@ fn signed(host: &TestHost, key: &AccessKey, what: &str, session: &str, body: &st
     request.body(body.to_owned().into()).unwrap()
 }
 
-async fn call(host: &TestHost, key: &AccessKey, what: &str, session: &str, body: &str) -> Answer {
+pub(crate) async fn call(host: &TestHost, key: &AccessKey, what: &str, session: &str, body: &str) -> Answer {
     Answer::of(host.send(signed(host, key, what, session, body)).await).await
 }
 
-const INVOKE: &str = "POST /runtimes/tester/invocations";
+pub(crate) const INVOKE: &str = "POST /runtimes/tester/invocations";
 
 #[tokio::test(start_paused = true)]
 async fn where_it_is_required_nothing_is_served_without_a_signature() {

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod api;
+mod audit;
 mod aws;
 mod callers;
 mod durable;

@@ -17,7 +17,7 @@ use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
 
 /// Where clients read the name of an exception.
-pub(super) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+pub(in crate::api) const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// The exceptions of AWS's API that this host raises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

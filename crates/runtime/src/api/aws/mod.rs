@@ -21,15 +21,13 @@ use uuid::Uuid;
 use super::call::SESSION_ID;
 use super::{Api, ApiError};
 
-use error::ERROR_TYPE;
-
 pub(super) use data::outcome;
-pub(super) use error::AwsError;
+pub(super) use error::{AwsError, ERROR_TYPE};
 pub(crate) use replay::Replays;
 
 /// Most bytes of an error that is not ours.
 const MOST_OF_FOREIGN: usize = 1_024;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// The paths of both services.
 pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {

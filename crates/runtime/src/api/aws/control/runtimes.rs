@@ -18,6 +18,7 @@ use super::view;
 use crate::agent::AgentDefinition;
 use crate::api::Api;
 use crate::api::caller::Caller;
+use crate::api::witness::Testimony;
 use crate::registry::{Change, NewRuntime, RegistryError, Settings, define};
 
 pub(super) async fn create(
@@ -34,13 +35,16 @@ pub(super) async fn create(
     let name = text(&request, "agentRuntimeName")?.ok_or_else(missing)?;
     caller.must(Action::Administer, &name)?;
     let tags = tags(&request)?;
+    let testimony = Testimony { agent: Some(name.clone()), ..Testimony::default() };
     let (settings, definition) = defined(&api, name, &request).await?;
     let created = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.create(NewRuntime { settings, definition, tags }, at)?;
         let answer = view::changed(&catalogue.identity, &runtime, at);
         Ok((Change::Put(Arc::new(runtime)), answer))
     });
-    accepted(created.await)
+    let mut answer = accepted(created.await)?;
+    answer.extensions_mut().insert(testimony);
+    Ok(answer)
 }
 
 pub(super) async fn update(

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::api::aws::error::{AwsError, Exception};
 use crate::api::aws::target::Target;
 use crate::api::caller::Caller;
+use crate::api::witness::Testimony;
 use crate::api::{Api, ApiError};
 use crate::session::InFlight;
 
@@ -50,11 +51,14 @@ pub(super) async fn invoke(
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let request = read(&body)?;
+    let command_bytes = Some(request.command.len());
     let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
     let call = target.begin(&api)?;
     let stamp = call.stamp();
     let answer = start(request, call.into_in_flight()).await;
-    Ok(stamp.on(answer.unwrap_or_else(IntoResponse::into_response)))
+    let mut answer = stamp.on(answer.unwrap_or_else(IntoResponse::into_response));
+    answer.extensions_mut().insert(Testimony { command_bytes, ..Testimony::default() });
+    Ok(answer)
 }
 
 fn read(body: &Bytes) -> Result<Request, AwsError> {

@@ -1,22 +1,22 @@
-//! How many sessions may begin per second.
+//! How often something may happen.
 
 use crate::time::Moment;
 
 /// A bucket that holds a second's worth of tokens and refills steadily.
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     per_second: f64,
     tokens: f64,
     filled_at: Moment,
 }
 
 impl TokenBucket {
-    pub(super) fn full(per_second: u32, now: Moment) -> Self {
+    pub(crate) fn full(per_second: u32, now: Moment) -> Self {
         let per_second = f64::from(per_second);
         Self { per_second, tokens: per_second, filled_at: now }
     }
 
     /// Takes a token, if there is one.
-    pub(super) fn take(&mut self, now: Moment) -> bool {
+    pub(crate) fn take(&mut self, now: Moment) -> bool {
         let gained = now.since(self.filled_at).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + gained).min(self.per_second);
         self.filled_at = now;
