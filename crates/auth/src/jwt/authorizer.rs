@@ -65,22 +65,16 @@ impl JwtAuthorizer {
     pub async fn verify(&self, token: &str, agent: &str, now: Timestamp) -> Result<Principal, JwtError> {
         let token = Token::read(token)?;
         let known = self.fresh(now).await?;
-        let (provider, judged) = match known.provider.key(&token) {
+        let (provider, signed) = match known.provider.signed(&token) {
             // The issuer may have a new key.
-            Err(JwtError::UnknownKey) => (self.newer_than(&known, now).await?.provider, None),
-            Ok(key) => {
-                let right = key.verifies(token.algorithm, token.message.as_bytes(), &token.signature);
-                (known.provider.clone(), Some(right))
+            Err(JwtError::UnknownKey) => {
+                let provider = self.newer_than(&known, now).await?.provider;
+                let signed = provider.signed(&token)?;
+                (provider, signed)
             }
-            Err(error) => return Err(error),
+            signed => (known.provider.clone(), signed?),
         };
-        let right = match judged {
-            Some(right) => right,
-            None => {
-                provider.key(&token)?.verifies(token.algorithm, token.message.as_bytes(), &token.signature)
-            }
-        };
-        if !right {
+        if !signed {
             return Err(JwtError::Signature);
         }
         let claims = Claims(token.claims()?);

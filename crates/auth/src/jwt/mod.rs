@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod provider;
 mod token;
+mod verified;
 
 pub use authorizer::JwtAuthorizer;
 pub use configuration::{

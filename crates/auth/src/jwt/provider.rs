@@ -7,6 +7,7 @@ use super::algorithm::{Jwk, VerifyingKey};
 use super::error::JwtError;
 use super::fetch::{FetchError, Fetcher};
 use super::token::Token;
+use super::verified::Verified;
 
 /// More than any issuer has.
 const MAX_KEYS: usize = 100;
@@ -16,6 +17,8 @@ const MAX_KEYS: usize = 100;
 pub(super) struct Provider {
     pub(super) issuer: String,
     keys: Vec<VerifyingKey>,
+    /// Of these keys: who asks the issuer again begins anew.
+    verified: Verified,
 }
 
 #[derive(Deserialize)]
@@ -47,11 +50,19 @@ impl Provider {
         // An issuer may have keys for other purposes, and of kinds that are not known here.
         let jwks =
             jwks.keys.into_iter().take(MAX_KEYS).filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        Ok(Self { issuer: metadata.issuer, keys: jwks.filter_map(VerifyingKey::read).collect() })
+        let keys = jwks.filter_map(VerifyingKey::read).collect();
+        Ok(Self { issuer: metadata.issuer, keys, verified: Verified::default() })
+    }
+
+    /// Whether the issuer signed the token.
+    pub(super) fn signed(&self, token: &Token<'_>) -> Result<bool, JwtError> {
+        let key = self.key(token)?;
+        let check = || key.verifies(token.algorithm, token.message.as_bytes(), &token.signature);
+        Ok(self.verified.or_check(token.text, check))
     }
 
     /// The key for a token. A token that names none must leave no choice.
-    pub(super) fn key(&self, token: &Token<'_>) -> Result<&VerifyingKey, JwtError> {
+    fn key(&self, token: &Token<'_>) -> Result<&VerifyingKey, JwtError> {
         let named = |key: &&VerifyingKey| token.kid.is_none() || key.kid == token.kid;
         let mut fitting = self.keys.iter().filter(named).filter(|key| key.fits(token.algorithm));
         match (fitting.next(), fitting.next()) {

@@ -14,6 +14,8 @@ pub(super) const MAX_BYTES: usize = 16 * 1024;
 /// A token whose signature is still to be checked.
 #[derive(Debug)]
 pub(super) struct Token<'a> {
+    /// All of it, as it came.
+    pub(super) text: &'a str,
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
     /// What is signed: header and claims as they are written.
@@ -48,7 +50,7 @@ impl<'a> Token<'a> {
         }
         let algorithm = serde_json::from_value(header.alg).map_err(|_| JwtError::Algorithm)?;
         let signature = decode(signature).ok_or(JwtError::Malformed)?;
-        Ok(Self { algorithm, kid: header.kid, message, claims, signature })
+        Ok(Self { text, algorithm, kid: header.kid, message, claims, signature })
     }
 
     /// What the token says, for whoever has checked its signature.

@@ -271,3 +271,27 @@ async fn an_issuer_that_is_away_at_first_is_asked_again_later() {
     assert!(matches!(judge(&authorizer, &token).await, Err(JwtError::Issuer(_))), "it was asked just now");
     assert!(authorizer.verify(&token, "writer", at(NOW + 30)).await.is_ok());
 }
+
+/// That a signature was right once says nothing about the time, the rules, or other keys.
+#[tokio::test]
+async fn a_token_that_was_accepted_is_judged_again_each_time() {
+    let (old, new) = (Key::elliptic(Algorithm::ES384, "k"), Key::elliptic(Algorithm::ES384, "k"));
+    let issuer = Issuer::start(&[&old]).await;
+    let token = old.sign(&claims(&issuer, json!({"exp": NOW + 100, "nbf": null})));
+    let (strict, other) = (
+        authorizer(&issuer, json!({"allowedClients": ["web"]})),
+        authorizer(&issuer, json!({"allowedClients": ["cli"]})),
+    );
+    for _ in 0..2 {
+        assert!(judge(&strict, &token).await.is_ok());
+        assert!(matches!(judge(&other, &token).await, Err(JwtError::Claim(_))));
+    }
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let spoilt = format!("{message}.{}", signature.chars().rev().collect::<String>());
+    assert!(judge(&strict, &spoilt).await.is_err());
+    let late = strict.verify(&token, "writer", at(NOW + 160)).await.unwrap_err();
+    assert!(matches!(late, JwtError::Expired), "{late}");
+    issuer.publish(&[&new]);
+    let withdrawn = strict.verify(&token, "writer", at(NOW + 700)).await.unwrap_err();
+    assert!(matches!(withdrawn, JwtError::Signature), "another key of that name: {withdrawn}");
+}
