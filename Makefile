@@ -14,19 +14,22 @@ RUN := $(TARGET)/run
 # The official SDK and what tests need beside it, in a virtual environment of our own.
 VENV := $(TARGET)/venv
 VENV_READY := $(VENV)/.ready
-# Where Rust tests find agents' interpreters: one with the official SDK, one with ours.
-TEST_PYTHONS = AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python \
-  AGENTCORE_TEST_PACKAGE_PYTHON=$(abspath $(PACKAGE_VENV))/bin/python
+# Where Rust tests find agents' interpreters, one with the official SDK and one with ours, and the
+# identity provider.
+TEST_TOOLS = AGENTCORE_TEST_PYTHON=$(abspath $(VENV))/bin/python \
+  AGENTCORE_TEST_PACKAGE_PYTHON=$(abspath $(PACKAGE_VENV))/bin/python \
+  AGENTCORE_TEST_JS_MODULES=$(JS_MODULES)
 AWSCLI_VENV := $(TARGET)/awscli-venv
 AWSCLI_VENV_READY := $(AWSCLI_VENV)/.ready
 JS := $(TARGET)/js
 JS_READY := $(JS)/.ready
+JS_MODULES = $(abspath $(JS))/node_modules
 BENCH_VENV := $(TARGET)/bench-venv
 BENCH_VENV_READY := $(BENCH_VENV)/.ready
 
 include crates/python/python.mk
 
-.PHONY: help run test test-rust test-aws test-long bench fmt lint docs
+.PHONY: help run test test-rust test-aws test-long bench fmt lint docs js-modules
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -44,19 +47,22 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 
 test: lint docs test-rust test-aws test-python ## Format, lint, unit, integration and doc tests, docs without warnings, boto3, Python tests
 
-test-rust: $(VENV_READY) package
-	$(TEST_PYTHONS) cargo test --workspace --quiet
+test-rust: $(VENV_READY) package js-modules
+	$(TEST_TOOLS) cargo test --workspace --quiet
 
-test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) ## AWS's own clients against a host: boto3, its command line and, where npm is, its SDK for JavaScript
+test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) js-modules ## AWS's own clients against a host: boto3, its command line and, where npm is, its SDK for JavaScript
 	cargo build --quiet -p agentcore
-	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_READY); fi
 	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore AWS_CLI=$(abspath $(AWSCLI_VENV))/bin/aws \
-	  AWS_JS_MODULES=$(abspath $(JS))/node_modules $(abspath $(VENV))/bin/python -m pytest
+	  AWS_JS_MODULES=$(JS_MODULES) $(abspath $(VENV))/bin/python -m pytest
 
-test-long: $(VENV_READY) package ## The tests that take minutes: rounds of killed hosts, and many more random histories
+# Tests that need these skip themselves where there is no npm.
+js-modules:
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_READY); fi
+
+test-long: $(VENV_READY) package js-modules ## The tests that take minutes: rounds of killed hosts, and many more random histories
 	PROPTEST_CASES=200000 cargo test --quiet -p agentcore-runtime --lib random_histories
 	PROPTEST_CASES=20000 cargo test --quiet -p bedrock-agentcore --test it registry_does
-	$(TEST_PYTHONS) cargo test --workspace --quiet -- --ignored
+	$(TEST_TOOLS) cargo test --workspace --quiet -- --ignored
 
 bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
 	cargo build --profile dist -p agentcore-bench -p agentcore

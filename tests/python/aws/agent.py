@@ -39,5 +39,12 @@ async def handler(payload, context):
     return {"session": context.session_id, "mode": os.environ.get("MODE"), "pid": os.getpid()}
 
 
+@app.websocket
+async def echo(websocket, context):
+    await websocket.accept()
+    await websocket.send_text(await websocket.receive_text())
+    await websocket.close()
+
+
 if __name__ == "__main__":
     app.run()

@@ -7,6 +7,7 @@ mod gate;
 mod issuer;
 mod jwt;
 mod oracle;
+mod provider;
 mod speed;
 mod support;
 mod vectors;
