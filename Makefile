@@ -24,6 +24,8 @@ AWSCLI_VENV_READY := $(AWSCLI_VENV)/.ready
 JS := $(TARGET)/js
 JS_READY := $(JS)/.ready
 JS_MODULES = $(abspath $(JS))/node_modules
+# For how long `make test-long` lets the fuzzer look, for each target.
+FUZZ_SECONDS ?= 180
 BENCH_VENV := $(TARGET)/bench-venv
 BENCH_VENV_READY := $(BENCH_VENV)/.ready
 
@@ -59,10 +61,11 @@ test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) js-modules ## AWS's own clients aga
 js-modules:
 	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_READY); fi
 
-test-long: $(VENV_READY) package js-modules ## The tests that take minutes: rounds of killed hosts, and many more random histories
+test-long: $(VENV_READY) package js-modules ## The tests that take minutes: rounds of killed hosts, many more random histories, and the fuzzer
 	PROPTEST_CASES=200000 cargo test --quiet -p agentcore-runtime --lib random_histories
 	PROPTEST_CASES=20000 cargo test --quiet -p bedrock-agentcore --test it registry_does
 	$(TEST_TOOLS) cargo test --workspace --quiet -- --ignored
+	tests/fuzz/run $(FUZZ_SECONDS)
 
 bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the official Python SDK and nginx; write docs/benchmarks.md
 	cargo build --profile dist -p agentcore-bench -p agentcore

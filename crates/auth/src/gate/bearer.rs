@@ -32,7 +32,8 @@ pub(super) fn token<'a>(head: &Head<'a>) -> Result<Option<Cow<'a, str>>, JwtErro
 fn among_subprotocols(head: &Head<'_>) -> Result<Option<String>, JwtError> {
     let mut found = None;
     for value in head.headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
-        for protocol in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+        // A name that is no text must not hide the others.
+        for protocol in String::from_utf8_lossy(value.as_bytes()).split(',').map(str::trim) {
             let token = protocol.strip_prefix(SUBPROTOCOL).and_then(|rest| rest.strip_prefix('.'));
             let Some(token) = token else { continue };
             let token = URL_SAFE_NO_PAD.decode(token).ok().and_then(|token| String::from_utf8(token).ok());
@@ -85,5 +86,42 @@ mod tests {
         ] {
             assert_eq!(found(bad), Err(()), "{bad:?}");
         }
+    }
+
+    /// The headers that an input writes, a line each.
+    fn written(input: &[u8]) -> http::HeaderMap {
+        let lines = input.split(|byte| *byte == b'\n').filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = http::HeaderName::from_bytes(&line[..colon]).ok()?;
+            Some((name, http::HeaderValue::from_bytes(&line[colon + 1..]).ok()?))
+        });
+        lines.collect()
+    }
+
+    /// A token that is found is the only one there is, as it was written.
+    #[test]
+    fn fuzz_bearer() {
+        bolero::check!(name = "bearer").with_iterations(500).for_each(|input: &[u8]| {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            parts.headers = written(input);
+            let Ok(found) = token(&Head::from(&parts)) else { return };
+            let text = |name| {
+                let values = parts.headers.get_all(name).iter();
+                values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>()
+            };
+            let (plain, offered) = (text(AUTHORIZATION), text(SEC_WEBSOCKET_PROTOCOL).join(","));
+            let prefix = format!("{SUBPROTOCOL}.");
+            let offered: Vec<_> =
+                offered.split(',').filter_map(|one| one.trim().strip_prefix(&prefix)).collect();
+            match found {
+                None => assert_eq!((plain.len(), offered.len()), (0, 0)),
+                Some(token) if plain.is_empty() => assert_eq!(offered, [URL_SAFE_NO_PAD.encode(&*token)]),
+                Some(token) => {
+                    assert_eq!((plain.len(), offered.len()), (1, 0));
+                    assert!(plain[0][..7].eq_ignore_ascii_case("bearer ") && plain[0].contains(&*token));
+                    assert!(!token.starts_with(' ') && !token.ends_with(' '));
+                }
+            }
+        });
     }
 }

@@ -80,6 +80,11 @@ impl Key {
         self.sign_as(&header, claims)
     }
 
+    /// The signature of a token's first two parts, as it is written.
+    pub(crate) fn signature(&self, message: &str) -> String {
+        jsonwebtoken::crypto::sign(message.as_bytes(), &self.signing, self.algorithm).unwrap()
+    }
+
     /// A token with these claims and another header.
     pub(crate) fn sign_as(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.signing).unwrap()

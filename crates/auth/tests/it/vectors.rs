@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 }
 
 /// A request as the vectors write it. `None` when its target is not one.
-fn parse(text: &str) -> Option<Request<Vec<u8>>> {
+pub(crate) fn parse(text: &str) -> Option<Request<Vec<u8>>> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
     let line = lines.next()?.strip_suffix(" HTTP/1.1")?;

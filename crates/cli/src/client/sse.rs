@@ -98,4 +98,34 @@ mod tests {
             prop_assert_eq!(read(&[text.as_bytes()]), (items, None));
         }
     }
+
+    /// The events of a whole stream, read a second time and plainly: lines first, and then fields.
+    fn plainly(stream: &[u8]) -> (Vec<String>, Option<String>) {
+        let text = String::from_utf8_lossy(stream).replace("\r\n", "\n").replace('\r', "\n");
+        let (mut events, mut data) = (Vec::new(), None::<Vec<&str>>);
+        let mut lines = text.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            let last = lines.peek().is_none();
+            match line.split_once(':').unwrap_or((line, "")) {
+                ("", "") if line.is_empty() && !last => {
+                    events.extend(data.take().map(|data| data.join("\n")));
+                }
+                ("data", value) => {
+                    data.get_or_insert_default().push(value.strip_prefix(' ').unwrap_or(value));
+                }
+                _ => {}
+            }
+        }
+        (events, data.map(|data| data.join("\n")))
+    }
+
+    /// A stream says the same, however it is cut.
+    #[test]
+    fn fuzz_server_sent_events() {
+        bolero::check!(name = "server_sent_events").with_iterations(300).for_each(|input: &[u8]| {
+            let [cut, stream @ ..] = input else { return };
+            let pieces: Vec<_> = stream.chunks(usize::from(*cut).max(1)).collect();
+            assert_eq!(read(&pieces), plainly(stream));
+        });
+    }
 }

@@ -253,4 +253,43 @@ mod tests {
             let _ = Document::parse(Path::new("x.yaml"), &text);
         }
     }
+
+    /// Everything of a file but what was set.
+    fn others(mapping: &Mapping, set: &[&str]) -> Vec<(Value, Value)> {
+        let (first, rest) = set.split_first().unwrap();
+        let mut left = Vec::new();
+        for (key, value) in mapping {
+            match value.as_mapping() {
+                _ if key.as_str() != Some(first) => left.push((key.clone(), value.clone())),
+                Some(inner) if !rest.is_empty() => left.extend(others(inner, rest)),
+                _ => {}
+            }
+        }
+        left
+    }
+
+    /// Whatever is in a file, a change leaves all the rest as it was, in its order, and the file is
+    /// read again as it was written.
+    #[test]
+    fn fuzz_yaml() {
+        const KEYS: [&str; 4] = ["agents", "writer", "bedrock_agentcore", "agent_session_id"];
+        bolero::check!(name = "yaml").with_iterations(300).for_each(|input: &[u8]| {
+            let Ok(text) = std::str::from_utf8(input) else { return };
+            let Ok(mut document) = Document::parse(Path::new("x.yaml"), text) else { return };
+            let before = others(document.root(), &KEYS);
+            if document.set(&KEYS, "session").is_err() {
+                return;
+            }
+            assert_eq!(document.get::<String>(&KEYS).unwrap().as_deref(), Some("session"));
+            assert!(!document.set(&KEYS, "session").unwrap());
+            assert_eq!(others(document.root(), &KEYS), before);
+            let written = text_of(&document);
+            let again = Document::parse(Path::new("x.yaml"), &written).expect("what is written is read");
+            assert_eq!(again, document, "{written}");
+            assert!(again.root().keys().eq(document.root().keys()), "{written}");
+            assert_eq!(text_of(&again), written);
+            assert!(document.remove(&KEYS));
+            assert_eq!(others(document.root(), &KEYS), before);
+        });
+    }
 }

@@ -95,7 +95,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_smithy_eventstream::frame::read_message_from;
+    use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, read_message_from};
     use proptest::prelude::*;
 
     fn payload(bytes: Bytes) -> (Vec<String>, serde_json::Value) {
@@ -140,5 +140,44 @@ mod tests {
             let read = text.push(&bytes) + &text.end();
             prop_assert_eq!(read, String::from_utf8_lossy(&bytes));
         }
+    }
+
+    /// What was said in an event stream that comes in pieces of `size` bytes.
+    fn decoded(stream: &[u8], size: usize) -> Vec<serde_json::Value> {
+        let mut decoder = MessageFrameDecoder::new();
+        let mut arrived = BytesMut::new();
+        let mut said = Vec::new();
+        for piece in stream.chunks(size) {
+            arrived.extend_from_slice(piece);
+            while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut arrived).unwrap() {
+                said.push(serde_json::from_slice(message.payload()).unwrap());
+            }
+        }
+        assert!(arrived.is_empty(), "{} bytes are no event", arrived.len());
+        said
+    }
+
+    /// Whatever a command writes, and however it is cut on the way, AWS's decoder reads all of it.
+    #[test]
+    fn fuzz_event_stream() {
+        bolero::check!(name = "event_stream").with_iterations(200).for_each(|input: &[u8]| {
+            let [cut, size, output @ ..] = input else { return };
+            let (cut, size) = (usize::from(*cut).max(1), usize::from(*size).max(1));
+            let (mut texts, mut stream) = ([Text::default(), Text::default()], Vec::new());
+            let delta = |pipe: usize, text| Chunk::Delta([Delta::Stdout, Delta::Stderr][pipe](text)).encode();
+            for (index, piece) in output.chunks(cut).enumerate() {
+                stream.extend(delta(index % 2, texts[index % 2].push(piece)));
+            }
+            for (pipe, text) in texts.iter_mut().enumerate() {
+                stream.extend(delta(pipe, text.end()));
+            }
+            let events = decoded(&stream, size);
+            for (pipe, name) in ["stdout", "stderr"].into_iter().enumerate() {
+                let written: Vec<u8> = output.chunks(cut).skip(pipe).step_by(2).flatten().copied().collect();
+                let read: String =
+                    events.iter().filter_map(|event| event["contentDelta"][name].as_str()).collect();
+                assert_eq!(read, String::from_utf8_lossy(&written));
+            }
+        });
     }
 }
