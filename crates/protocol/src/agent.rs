@@ -1,11 +1,29 @@
 //! The agent's server: paths, ports, limits, and the environment variables it reads.
 
+use crate::ids::TaskId;
+
 /// Path of the entrypoint (`POST`).
 pub const INVOCATIONS_PATH: &str = "/invocations";
 /// Path of the health check (`GET`).
 pub const PING_PATH: &str = "/ping";
 /// Path of the WebSocket (`GET` with an upgrade).
 pub const WEBSOCKET_PATH: &str = "/ws";
+/// What the path under which a host asks for the end of a task begins with: see
+/// [`cancel_task_path`]. Served to a host that keeps the task journal, and to nobody else.
+pub const TASKS_PATH: &str = "/_agentcore/v1/tasks/";
+/// What such a path ends with.
+pub const CANCEL_SUFFIX: &str = "/cancel";
+
+/// Path of the cancellation of a task (`POST`). Answered with 202 and `{"task_id": ...}`, or with
+/// 409 when no such task is running.
+pub fn cancel_task_path(task: TaskId) -> String {
+    format!("{TASKS_PATH}{task}{CANCEL_SUFFIX}")
+}
+
+/// The task that such a path names.
+pub fn task_to_cancel(path: &str) -> Option<TaskId> {
+    path.strip_prefix(TASKS_PATH)?.strip_suffix(CANCEL_SUFFIX)?.parse().ok()
+}
 
 /// The port an agent serves on when nothing else names one.
 pub const DEFAULT_PORT: u16 = 8080;

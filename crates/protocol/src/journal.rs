@@ -13,6 +13,10 @@ use crate::task::{TaskFailure, present};
 
 /// Name of the journal within the folder that the host names.
 pub const FILE_NAME: &str = "tasks.jsonl";
+/// Most bytes of a line, its line feed included. Longer ones are left out by readers.
+pub const MAX_LINE_BYTES: usize = 4 << 20;
+/// Most bytes of the message of an error in a line that would be too long otherwise.
+const KEPT_MESSAGE: usize = 16 << 10;
 
 /// One change of one task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,8 +59,35 @@ pub enum JournalError {
 }
 
 impl JournalLine {
-    /// Appends the line, with its line feed, to `out`.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the line, with its line feed, to `out`. What is too large for a line is left out:
+    /// a result, metadata, the end of an error's message. `false`: there is nothing to be appended.
+    pub fn encode(&self, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        self.encode_whole(out);
+        if out.len() - start <= MAX_LINE_BYTES {
+            return true;
+        }
+        out.truncate(start);
+        self.shortened().is_some_and(|shorter| shorter.encode(out))
+    }
+
+    /// The line without what can be large. `None`: nothing is left of it.
+    fn shortened(&self) -> Option<Self> {
+        let change = match &self.change {
+            TaskChange::Started { name, metadata: Some(_) } => {
+                TaskChange::Started { name: name.clone(), metadata: None }
+            }
+            TaskChange::Completed(Some(_)) => TaskChange::Completed(None),
+            TaskChange::Failed(TaskFailure { kind, message }) if message.len() > KEPT_MESSAGE => {
+                let message = message[..message.floor_char_boundary(KEPT_MESSAGE)].to_owned();
+                TaskChange::Failed(TaskFailure { kind: kind.clone(), message })
+            }
+            _ => return None,
+        };
+        Some(Self { at: self.at, task_id: self.task_id, change })
+    }
+
+    fn encode_whole(&self, out: &mut Vec<u8>) {
         // JSON escapes line feeds, and RawValue holds valid JSON, which may be pretty-printed.
         let start = out.len();
         serde_json::to_writer(&mut *out, self).expect("a journal line is always JSON");
@@ -181,7 +212,7 @@ mod tests {
 
     fn encoded(lines: &[JournalLine]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        lines.iter().for_each(|line| line.encode(&mut bytes));
+        lines.iter().for_each(|line| assert!(line.encode(&mut bytes)));
         bytes
     }
 
@@ -242,10 +273,28 @@ mod tests {
     #[test]
     fn a_spoiled_line_spoils_itself_alone() {
         let mut bytes = b"{\"at\":1,\"task\n".to_vec();
-        line(TaskChange::Cancelled).encode(&mut bytes);
+        bytes.extend(encoded(&[line(TaskChange::Cancelled)]));
         let chunk = read(&bytes);
         assert!(chunk.lines[0].is_err());
         assert!(chunk.lines[1].is_ok());
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_line_is_left_out_and_the_task_ends_all_the_same() {
+        let large = || raw(&format!("\"{}\"", "x".repeat(MAX_LINE_BYTES)));
+        let failure = TaskFailure { kind: "E".into(), message: "é".repeat(MAX_LINE_BYTES) };
+        let bytes = encoded(&[
+            line(TaskChange::Started { name: "t".into(), metadata: Some(large()) }),
+            line(TaskChange::Completed(Some(large()))),
+            line(TaskChange::Failed(failure)),
+        ]);
+        let read: Vec<_> = read(&bytes).lines.into_iter().map(|line| line.unwrap().change).collect();
+        assert!(matches!(&read[0], TaskChange::Started { metadata: None, .. }));
+        assert!(matches!(&read[1], TaskChange::Completed(None)));
+        assert!(matches!(&read[2], TaskChange::Failed(failure) if failure.message.len() == KEPT_MESSAGE));
+        let mut nothing = Vec::new();
+        assert!(!line(TaskChange::Progress(large())).encode(&mut nothing));
+        assert!(nothing.is_empty());
     }
 
     #[test]

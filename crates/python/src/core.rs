@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bedrock_agentcore::embed::{BoxFuture, Peer, RawAnswer, RawInvocation};
+use bedrock_agentcore::embed::{BoxFuture, Interrupter, Peer, RawAnswer, RawInvocation};
 use bedrock_agentcore::{App, AppService, Health, PingStatus, Response, TaskId, Tasks};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     event_loop: Arc<EventLoop>,
     front: Arc<AsgiFront>,
     courier: Arc<Courier>,
+    /// Interrupts the code of a task.
+    interrupter: OnceLock<Arc<Py<PyAny>>>,
     relays: Arc<AtomicUsize>,
     /// For relays: a server has a runtime of its own.
     runtime: OnceLock<Runtime>,
@@ -54,6 +56,7 @@ impl Core {
             workers,
             event_loop,
             courier: Arc::default(),
+            interrupter: OnceLock::new(),
             relays: Arc::default(),
             runtime: OnceLock::new(),
             process: AtomicU32::new(0),
@@ -64,6 +67,12 @@ impl Core {
     fn set_starters(&self, worker: Py<PyAny>, courier: Py<PyAny>) {
         self.workers.set_starter(worker);
         self.courier.set_starter(courier);
+    }
+
+    /// Says what is to be called with the id of a task that the host wants to end.
+    fn set_interrupter(&self, interrupt: Py<PyAny>) {
+        // Set once for an app.
+        let _ = self.interrupter.set(Arc::new(interrupt));
     }
 
     /// The first thing that a worker thread calls.
@@ -126,6 +135,7 @@ impl Core {
         let service = app
             .debug(debug)
             .front(Arc::clone(&self.front) as _)
+            .interrupter(self.interrupter_for_host())
             .raw_entrypoint(move |invocation| invoke(invocation, lanes.clone(), on_loop))
             .into_service()
             .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
@@ -240,6 +250,17 @@ impl Core {
 }
 
 impl Core {
+    /// Has a task interrupted from a worker thread: who answers the host must not wait for the
+    /// interpreter lock.
+    fn interrupter_for_host(&self) -> Interrupter {
+        let (workers, interrupt) = (Arc::clone(&self.workers), self.interrupter.get().cloned());
+        Arc::new(move |task| {
+            if let Some(interrupt) = &interrupt {
+                workers.push(Job::CallFor(Arc::clone(interrupt), task.get()));
+            }
+        })
+    }
+
     pub(crate) fn service(&self) -> Option<AppService> {
         self.service.get().cloned()
     }

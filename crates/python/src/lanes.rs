@@ -20,6 +20,8 @@ pub(crate) enum Job {
     Socket(Box<Socket>),
     /// Call this.
     Call(Py<PyAny>),
+    /// Call this with the id of a task.
+    CallFor(Arc<Py<PyAny>>, u64),
 }
 
 impl Job {
@@ -32,6 +34,10 @@ impl Job {
             Self::Exchange(exchange) => Bound::new(py, *exchange)?.into_any().unbind(),
             Self::Socket(socket) => Bound::new(py, *socket)?.into_any().unbind(),
             Self::Call(callable) => callable,
+            Self::CallFor(callable, task) => {
+                let partial = py.import("functools")?.getattr("partial")?;
+                partial.call1((callable.bind(py), task))?.unbind()
+            }
         })
     }
 }

@@ -13,7 +13,7 @@ use agentcore_protocol::{Clock, PingStatus, SystemClock, TaskId};
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
-use crate::embed::Front;
+use crate::embed::{Front, Interrupter};
 use crate::entrypoint::{BlockingHandler, BlockingPool, ErasedHandler, Handler};
 use crate::error::ServeError;
 use crate::health::{Health, Judge, PingHandler};
@@ -64,6 +64,9 @@ pub struct App {
     keep_alive: Duration,
     grace: Duration,
     journal: Option<PathBuf>,
+    /// A host has named the folder for the journal, and may ask for the end of tasks.
+    hosted: bool,
+    interrupter: Option<Interrupter>,
     front: Option<Arc<dyn Front>>,
 }
 
@@ -84,6 +87,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         let judge = Arc::new(Judge::new(Arc::clone(&clock)));
         let tasks = Tasks::new(clock, Arc::clone(&judge), FinishedLimits::default());
+        let journal = std::env::var_os(env::JOURNAL_DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from);
         Self {
             entrypoint: None,
             websocket: None,
@@ -95,7 +99,9 @@ impl App {
             max_payload: MAX_PAYLOAD_BYTES,
             keep_alive: KEEP_ALIVE,
             grace: GRACE,
-            journal: std::env::var_os(env::JOURNAL_DIR).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            hosted: journal.is_some(),
+            journal,
+            interrupter: None,
             front: None,
         }
     }
@@ -125,6 +131,10 @@ impl App {
 
     pub(crate) fn set_front(&mut self, front: Arc<dyn Front>) {
         self.front = Some(front);
+    }
+
+    pub(crate) fn set_interrupter(&mut self, interrupter: Interrupter) {
+        self.interrupter = Some(interrupter);
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -268,6 +278,8 @@ impl App {
             tasks: self.tasks,
             blocking: BlockingPool::new(self.blocking_threads),
             front: self.front,
+            hosted: self.hosted,
+            interrupter: self.interrupter,
             debug: self.debug,
             max_payload: self.max_payload,
             keep_alive: self.keep_alive,

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_protocol::TaskId;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, Method, Request, Uri, request};
@@ -50,6 +51,10 @@ pub trait Front: Send + Sync + 'static {
     fn answer(&self, request: Request<Body>) -> BoxFuture<Response>;
 }
 
+/// Interrupts the code of a task that is not a Rust future. Called once for each task that a host
+/// wants to end; it must not block.
+pub type Interrupter = Arc<dyn Fn(TaskId) + Send + Sync>;
+
 /// The address of the client, in the extensions of a request that reaches a front.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
@@ -79,6 +84,13 @@ impl App {
     #[doc(hidden)]
     pub fn front(mut self, front: Arc<dyn Front>) -> Self {
         self.set_front(front);
+        self
+    }
+
+    /// Has `interrupter` called for each task that a host wants to end.
+    #[doc(hidden)]
+    pub fn interrupter(mut self, interrupter: Interrupter) -> Self {
+        self.set_interrupter(interrupter);
         self
     }
 }

@@ -46,6 +46,7 @@
 //! your own.
 
 mod app;
+mod cancel;
 mod debug;
 #[doc(hidden)]
 pub mod embed;

@@ -20,7 +20,7 @@ use tower_service::Service;
 use tracing::{Instrument, Span};
 
 use crate::debug;
-use crate::embed::Front;
+use crate::embed::{Front, Interrupter};
 use crate::entrypoint::{
     Answer, Attended, BlockingPool, ErasedHandler, Events, Handled, Invocation, PayloadError, RequestContext,
     accompany, check, decode, read_body,
@@ -46,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) websocket: Option<ErasedWebSocketHandler>,
     /// Takes requests before the service does.
     pub(crate) front: Option<Arc<dyn Front>>,
+    /// A host keeps the journal, and may ask for the end of tasks.
+    pub(crate) hosted: bool,
+    pub(crate) interrupter: Option<Interrupter>,
     pub(crate) judge: Arc<Judge>,
     pub(crate) tasks: Tasks,
     pub(crate) blocking: BlockingPool,
@@ -76,6 +79,9 @@ impl AppService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if let Some(answer) = self.shared.cancellation(&request) {
+            return Either::Left(ready(Ok(answer)));
+        }
         if let Some(front) = self.front_for(&request) {
             let answer = front.answer(request.map(Body::new));
             return Either::Right(Box::pin(async move { Ok(answer.await) }));

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import os
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +23,27 @@ if TYPE_CHECKING:
     from .runtime.app import BedrockAgentCoreApp
 
 
+# With a journal comes a host, which may ask for the end of a task.
+_JOURNAL = "AGENTCORE_JOURNAL_DIR"
+_CANCEL = "/_agentcore/v1/tasks/{task_id}/cancel"
+
+
 def routes(app: BedrockAgentCoreApp) -> list[BaseRoute]:
     """The paths of the contract. Rust answers them, whichever server received them."""
     from ._websocket import endpoint
 
+    hosts = [Route(_CANCEL, functools.partial(_relay, app, None), methods=["POST"])] if _JOURNAL in os.environ else []
     return [
+        *hosts,
         Route("/invocations", functools.partial(_relay, app, "/invocations"), methods=["POST"], name="invocations"),
         Route("/ping", functools.partial(_relay, app, "/ping"), methods=["GET"], name="ping"),
         WebSocketRoute("/ws", functools.partial(endpoint, app), name="websocket"),
     ]
 
 
-async def _relay(app: BedrockAgentCoreApp, path: str, request: Request) -> Response:
+async def _relay(app: BedrockAgentCoreApp, path: str | None, request: Request) -> Response:
     """Has Rust answer a request that an ASGI server received."""
+    path = path or request.url.path
     body = await request.body()
     app._runtime.open()
     query = request.scope.get("query_string", b"").decode("latin-1")

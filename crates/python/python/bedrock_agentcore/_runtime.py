@@ -33,6 +33,7 @@ class Runtime:
         self.state: dict[str, Any] | None = None
         me = weakref.ref(self)
         core.set_starters(_starter(me, "agentcore-worker", Runtime._work), _starter(me, "agentcore-courier", Runtime._deliver))
+        core.set_interrupter(_tasks.interrupt)
         # At the latest before the interpreter ends.
         weakref.finalize(self, core.dismiss)
 

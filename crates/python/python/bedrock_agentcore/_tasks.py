@@ -55,7 +55,12 @@ def cancel(core: Core, task_id: object) -> bool:
     """Asks a task to end: one that we run is cancelled at its next `await`."""
     if not core.cancel_task(task_id):
         return False
-    running = _running.get(cast("int", task_id))
+    interrupt(cast("int", task_id))
+    return True
+
+
+def interrupt(task_id: int) -> None:
+    """Cancels the code of a task, if it is ours. Called on any thread."""
+    running = _running.get(task_id)
     if running is not None:
         running.get_loop().call_soon_threadsafe(running.cancel)
-    return True

@@ -54,7 +54,10 @@ impl Journal {
         if *torn {
             buffer.push(b'\n');
         }
-        line.encode(buffer);
+        if !line.encode(buffer) {
+            tracing::warn!(task.id = %line.task_id, "a task's progress is too large for the journal: it is left out");
+            return;
+        }
         let written = file.write_all(buffer);
         *torn = written.is_err();
         match written {

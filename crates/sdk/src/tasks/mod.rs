@@ -28,6 +28,7 @@ pub use self::builder::TaskBuilder;
 pub use self::finished::FinishedLimits;
 pub use self::guard::{Task, TaskGuard};
 pub(crate) use self::journal::Journal;
+pub(crate) use self::registry::Cancelling;
 use self::registry::Registry;
 pub use self::registry::RunningTask;
 pub(crate) use self::tracked::panic_message;
@@ -130,6 +131,11 @@ impl Tasks {
     /// those that are only counted cannot be interrupted: they see [`Task::is_cancelled`], and are
     /// `cancelled` once they end, unless they end with an error.
     pub fn cancel(&self, id: TaskId) -> bool {
+        self.begin_to_cancel(id) != Cancelling::NotRunning
+    }
+
+    /// As [`cancel`](Self::cancel), and tells whether somebody did so before.
+    pub(crate) fn begin_to_cancel(&self, id: TaskId) -> Cancelling {
         self.registry.cancel(id)
     }
 

@@ -39,6 +39,17 @@ pub struct RunningTask {
     pub progress: Option<Box<RawValue>>,
 }
 
+/// What came of asking a task to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelling {
+    /// It is told now.
+    Begun,
+    /// It was told before.
+    Already,
+    /// No such task is running.
+    NotRunning,
+}
+
 /// How a task ended.
 pub(super) enum End {
     Completed(Option<Box<RawValue>>),
@@ -212,10 +223,17 @@ impl Registry {
         true
     }
 
-    pub(super) fn cancel(&self, id: TaskId) -> bool {
+    pub(super) fn cancel(&self, id: TaskId) -> Cancelling {
         let cancel = self.table().running.get(&id).map(|task| task.cancel.clone());
         // Outside the lock: whoever waits for the token may be woken on this very thread.
-        cancel.inspect(CancellationToken::cancel).is_some()
+        match cancel {
+            None => Cancelling::NotRunning,
+            Some(cancel) if cancel.is_cancelled() => Cancelling::Already,
+            Some(cancel) => {
+                cancel.cancel();
+                Cancelling::Begun
+            }
+        }
     }
 
     pub(super) fn active_count(&self) -> usize {

@@ -240,3 +240,38 @@ async fn the_hosts_folder_gets_a_journal() {
     assert_eq!((&events[0]["event"], &events[1]["event"]), (&json!("started"), &json!("completed")));
     assert_eq!(events[1]["result"], "saved");
 }
+
+#[tokio::test]
+async fn a_host_that_keeps_the_journal_may_end_a_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_agent, address) = Agent::on_a_port(|command| {
+        command.env("AGENTCORE_JOURNAL_DIR", folder.path());
+    })
+    .await;
+    let mut client = Client::connect(address).await;
+    let started: Value = serde_json::from_str(&client.invoke(r#"{"action":"work"}"#).await.body).unwrap();
+    let path = format!("/_agentcore/v1/tasks/{}/cancel", started["task_id"]);
+    assert_eq!(client.get(&path).await.status(), 405);
+    let accepted = client.post(&path).await;
+    assert_eq!(accepted.status(), 202);
+    assert_eq!(accepted.body, format!("{{\"task_id\":{}}}", started["task_id"]));
+
+    let journal = folder.path().join("tasks.jsonl");
+    let cancelled = async {
+        while !std::fs::read_to_string(&journal).unwrap().contains(r#""event":"cancelled""#) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(cancelled).await;
+    assert_eq!(client.post(&path).await.status(), 409);
+    assert_eq!(client.post("/_agentcore/v1/tasks/0/cancel").await.status(), 404);
+}
+
+#[tokio::test]
+async fn without_a_host_there_is_no_such_path() {
+    let (_agent, address) = Agent::on_a_port(|_| {}).await;
+    let mut client = Client::connect(address).await;
+    let started: Value = serde_json::from_str(&client.invoke(r#"{"action":"work"}"#).await.body).unwrap();
+    let path = format!("/_agentcore/v1/tasks/{}/cancel", started["task_id"]);
+    assert_eq!(client.post(&path).await.status(), 404);
+}

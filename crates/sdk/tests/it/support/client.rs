@@ -52,6 +52,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends an invocation, and does not wait for its answer.
+    pub(crate) async fn post(&mut self, path: &str) -> Raw {
+        self.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")).await;
+        self.answer().await
+    }
+
     pub(crate) async fn ask(&mut self, payload: &str) {
         let length = payload.len();
         self.send(format!(
