@@ -25,6 +25,7 @@ use crate::agent::InvalidAgent;
 use crate::api::{Api, Authorizers, Front, Replays, front, keep_within_bounds, recover};
 use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
+use crate::journal::Journals;
 use crate::options::{HostOptions, OnShutdown};
 use crate::registry::Registry;
 use crate::session::reason::{StopKind, StopReason};
@@ -157,11 +158,13 @@ impl Host {
         let gate = gate(&options, state.path(), clock.clone())?;
         let clock = HostClock::start(clock);
         let audit = open_audit(&options, state.path(), clock.clone())?;
+        let journals = Journals::new(store.clone(), clock.clone());
         let environment = Environment {
             kind,
             store: store.clone(),
             clock: clock.clone(),
             incarnations: state.incarnations(),
+            journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);
         let (identity, code_root) = (options.aws.clone(), options.code_root.clone());
@@ -182,6 +185,7 @@ impl Host {
             manager: manager.clone(),
             registry,
             store: store.clone(),
+            journals,
             clock,
             timeouts: options.timeouts,
             replays: Replays::default(),

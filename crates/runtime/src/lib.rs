@@ -19,6 +19,7 @@ mod api;
 pub mod audit;
 mod host;
 mod invocations;
+mod journal;
 mod key;
 mod link;
 mod logs;

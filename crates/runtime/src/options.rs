@@ -187,6 +187,11 @@ pub struct Retention {
     /// For how long after its end an invocation is kept, in seconds.
     #[serde(with = "seconds")]
     pub invocation_age: Duration,
+    /// Tasks per agent, of sessions that have ended.
+    pub tasks_per_agent: u32,
+    /// How long ago a task may have ended, in seconds.
+    #[serde(with = "seconds")]
+    pub task_age: Duration,
 }
 
 impl Default for Retention {
@@ -196,6 +201,8 @@ impl Default for Retention {
             events_per_incarnation: 1_000,
             invocations_per_agent: 10_000,
             invocation_age: Duration::from_secs(7 * 24 * 60 * 60),
+            tasks_per_agent: 10_000,
+            task_age: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }

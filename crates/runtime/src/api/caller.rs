@@ -38,6 +38,11 @@ impl Caller {
         self.0.is_operator()
     }
 
+    /// Whose sessions they see, and what came of them; `None`: everybody's.
+    pub(super) fn sees_only(&self) -> Option<Principal> {
+        (!self.is_operator()).then(|| self.principal())
+    }
+
     /// Whether they may do this to an agent, which may be named with its endpoint (`writer@staging`).
     pub(super) fn may(&self, action: Action, agent: &str) -> bool {
         let name = agent.split_once('@').map_or(agent, |(name, _)| name);

@@ -5,6 +5,7 @@ use agentcore_protocol::agent::MAX_PAYLOAD_BYTES;
 use agentcore_protocol::error::ErrorBody;
 use agentcore_protocol::ids::InvalidSessionId;
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,17 @@ use crate::invocations::{State, Unreceived};
 use crate::session::reason::StopKind;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
+
+/// Why a task is not asked to end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotCancelled {
+    #[error("The task is not running: it is {0}")]
+    NotRunning(&'static str),
+    #[error("This agent's SDK cannot cancel tasks")]
+    Unable,
+    #[error("The agent cannot be told to end the task")]
+    NotTold(String),
+}
 
 /// Why the host, not the agent, answers with an error.
 #[derive(Debug)]
@@ -31,6 +43,10 @@ pub(crate) enum ApiError {
     EndedMidway(Ended),
     UnknownSession,
     NotRunning,
+    /// A query that cannot be read, and why.
+    BadQuery(String),
+    UnknownTask,
+    NotCancelled(NotCancelled),
     NoSuchPath,
     MethodNotAllowed,
     /// A key that is none.
@@ -59,11 +75,16 @@ pub(crate) enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadSessionId(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadSessionId(_) | Self::BadRequest(_) | Self::BadQuery(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::UnknownAgent(_) | Self::NoDefaultAgent(_) | Self::UnknownSession | Self::NotRunning => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownAgent(_)
+            | Self::NoDefaultAgent(_)
+            | Self::UnknownSession
+            | Self::UnknownTask
+            | Self::NotRunning => StatusCode::NOT_FOUND,
+            Self::NotCancelled(NotCancelled::NotRunning(_)) => StatusCode::CONFLICT,
+            Self::NotCancelled(NotCancelled::Unable) => StatusCode::NOT_IMPLEMENTED,
+            Self::NotCancelled(NotCancelled::NotTold(_)) => StatusCode::BAD_GATEWAY,
             Self::NotAdmitted(NotAdmitted::UnknownAgent(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotAdmitted(NotAdmitted::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotAdmitted(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -155,6 +176,11 @@ impl ApiError {
             }
             Self::DiskFull => ErrorBody::new("The host's disk is full")
                 .with_details("nothing was accepted: make room in its state folder, then try again"),
+            Self::UnknownTask => ErrorBody::new("Unknown task").with_details(
+                "no such task is on record, or not any more; agentcore tasks list has those that are",
+            ),
+            Self::NotCancelled(why) => not_cancelled(why),
+            Self::BadQuery(why) => ErrorBody::new("The query cannot be read").with_details(why.clone()),
             Self::NoSuchPath => ErrorBody::new("Not Found"),
             Self::MethodNotAllowed => ErrorBody::new("Method Not Allowed"),
             Self::Store(_) | Self::Log(_) | Self::Files(_) => {
@@ -167,6 +193,17 @@ impl ApiError {
 fn unknown_agent(name: &str) -> ErrorBody<'static> {
     ErrorBody::new(format!("There is no agent {name:?}"))
         .with_details("GET /_agentcore/v1/agents lists those there are")
+}
+
+fn not_cancelled(why: &NotCancelled) -> ErrorBody<'static> {
+    let body = ErrorBody::new(why.to_string());
+    match why {
+        NotCancelled::NotRunning(_) => body,
+        NotCancelled::Unable => body.with_details(
+            "the Rust SDK and this project's Python package can; otherwise stop the session: agentcore stop-session",
+        ),
+        NotCancelled::NotTold(problem) => body.with_details(problem.clone()),
+    }
 }
 
 fn explained(message: String, ended: &Ended) -> ErrorBody<'static> {
@@ -191,6 +228,12 @@ impl IntoResponse for ApiError {
 impl From<Unreadable> for ApiError {
     fn from(_: Unreadable) -> Self {
         Self::BadRequest("The query cannot be read")
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadQuery(rejection.body_text())
     }
 }
 

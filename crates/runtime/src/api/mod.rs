@@ -31,10 +31,11 @@ use agentcore_auth::gate::Gate;
 use agentcore_protocol::Timestamp;
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 
 use crate::audit::AuditLog;
 use crate::invocations::Invocations;
+use crate::journal::Journals;
 use crate::options::Timeouts;
 use crate::registry::Registry;
 use crate::session::Manager;
@@ -57,6 +58,7 @@ pub(crate) struct Api {
     pub(crate) manager: Arc<Manager>,
     pub(crate) registry: Registry,
     pub(crate) store: Store,
+    pub(crate) journals: Arc<Journals>,
     pub(crate) clock: HostClock,
     pub(crate) timeouts: Timeouts,
     pub(crate) replays: Replays,
@@ -77,7 +79,7 @@ pub(crate) fn front(api: Api) -> Front {
     let router = Router::new()
         .merge(root::router())
         .merge(aws::router(&api))
-        .nest("/_agentcore/v1", v1::router().layer(from_fn(caller::operates)).merge(v1::results()))
+        .nest("/_agentcore/v1", v1::router())
         .fallback(|uri: Uri| async move { aws::told(uri.path(), ApiError::NoSuchPath) })
         .method_not_allowed_fallback(
             |uri: Uri| async move { aws::told(uri.path(), ApiError::MethodNotAllowed) },

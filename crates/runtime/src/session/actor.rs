@@ -19,6 +19,7 @@ use super::handle::{Command, SessionHandle};
 use super::lifecycle::{Action, Event, Lifecycle, Note, PING_TIMEOUT, State};
 use super::ping::ping;
 use super::reason::describe_exit;
+use crate::journal::{Follower, Journals};
 use crate::store::Store;
 use crate::time::{HostClock, Moment};
 
@@ -30,6 +31,7 @@ pub(crate) struct Environment {
     pub(crate) store: Store,
     pub(crate) clock: HostClock,
     pub(crate) incarnations: PathBuf,
+    pub(crate) journals: Arc<Journals>,
 }
 
 /// How an actor ended.
@@ -61,6 +63,8 @@ pub(super) struct Actor {
     ping: Option<Pinging>,
     ping_status: Option<PingStatus>,
     timer: Pin<Box<Sleep>>,
+    /// Follows what the agent writes of its tasks.
+    journal: Option<Follower>,
 }
 
 impl Actor {

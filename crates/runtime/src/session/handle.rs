@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use agentcore_protocol::{IncarnationId, LifecycleLimits, PingStatus, Timestamp};
-use agentcore_sandbox::Sandbox;
+use agentcore_sandbox::{IncarnationFolder, Sandbox};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::gate::{Gate, Refused};
 use super::reason::StopReason;
+use crate::journal::Journal;
 use crate::key::SessionKey;
 use crate::link::Links;
 use crate::store::Phase;
@@ -72,6 +73,16 @@ pub(crate) struct Ended {
 impl SessionHandle {
     pub(super) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// Where its agent tells of its tasks.
+    pub(super) fn journal(&self) -> Journal {
+        Journal {
+            folder: IncarnationFolder::new(&self.folder).journal(),
+            incarnation: self.incarnation,
+            key: self.key.clone(),
+            started_at: self.started_at,
+        }
     }
 
     /// Counts a request in.

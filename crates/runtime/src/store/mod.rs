@@ -9,6 +9,7 @@ mod read;
 mod record;
 mod runtimes;
 mod schema;
+mod tasks;
 mod write;
 mod writer;
 
@@ -23,6 +24,9 @@ use writer::Job;
 
 pub(crate) use read::SessionFilter;
 pub(crate) use record::{Change, IncarnationRecord, NewIncarnation, Phase, TimelineEntry};
+pub(crate) use tasks::{
+    JournalPosition, RecordedTask, TaskChanges, TaskEnd, TaskFilter, TaskStart, TaskState, TaskUpdate,
+};
 pub(crate) use write::Write;
 
 /// Writes that may wait for the writer; who comes later waits to hand over.

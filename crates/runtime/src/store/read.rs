@@ -147,7 +147,7 @@ where
 }
 
 /// A unit variant by its name.
-fn named<T: DeserializeOwned>(index: usize, name: String) -> rusqlite::Result<T> {
+pub(super) fn named<T: DeserializeOwned>(index: usize, name: String) -> rusqlite::Result<T> {
     serde_json::from_value(serde_json::Value::String(name)).map_err(|error| malformed(index, error))
 }
 

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/1_sessions.sql"),
     include_str!("migrations/2_runtimes.sql"),
     include_str!("migrations/3_invocations.sql"),
+    include_str!("migrations/4_tasks.sql"),
 ];
 
 /// How long to wait for a program that looks into the file, as `sqlite3` would.

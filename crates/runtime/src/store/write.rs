@@ -5,7 +5,8 @@ use std::sync::Arc;
 use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::record::{self, NewIncarnation, TimelineEntry};
+use super::record::{self, NewIncarnation, Phase, TimelineEntry};
+use super::tasks::{self, TaskChanges};
 use super::{StoreError, invocations, runtimes};
 use crate::invocations::{End, Head, NewInvocation};
 use crate::key::Principal;
@@ -41,6 +42,10 @@ pub(crate) enum Write {
     InterruptAll { at: Timestamp, reason: &'static str },
     /// Forget these invocations.
     Forget(Vec<InvocationId>),
+    /// Note what a session's journal says of its tasks.
+    Tasks(Box<TaskChanges>),
+    /// Forget tasks that are older, or more, than are to be kept.
+    PruneTasks { retention: Retention, now: Timestamp },
 }
 
 impl Write {
@@ -67,6 +72,8 @@ impl Write {
             Self::End { id, end } => invocations::end(connection, *id, end),
             Self::InterruptAll { at, reason } => invocations::interrupt_all(connection, *at, reason),
             Self::Forget(ids) => invocations::forget(connection, ids),
+            Self::Tasks(changes) => tasks::apply(connection, changes),
+            Self::PruneTasks { retention, now } => tasks::prune(connection, *retention, *now),
         }
     }
 
@@ -108,7 +115,7 @@ fn begin(connection: &Connection, new: &NewIncarnation) -> Result<(), StoreError
     Ok(())
 }
 
-fn append(connection: &Connection, id: &str, entries: &[TimelineEntry]) -> Result<(), StoreError> {
+pub(super) fn append(connection: &Connection, id: &str, entries: &[TimelineEntry]) -> Result<(), StoreError> {
     let mut insert = connection
         .prepare_cached("INSERT INTO timeline (incarnation, at, event, detail) VALUES (?1, ?2, ?3, ?4)")?;
     for entry in entries {
@@ -134,7 +141,10 @@ fn become_(connection: &Connection, id: &str, change: &record::Change) -> Result
             reason.map(|StopReason { detail, .. }| detail),
             change.last_words,
         ])?;
-    Ok(())
+    match (change.phase, change.ended_at) {
+        (Phase::Stopped, Some(ended_at)) => tasks::lose(connection, id, reason, ended_at),
+        _ => Ok(()),
+    }
 }
 
 fn prune(connection: &Connection, retention: Retention) -> Result<(), StoreError> {

@@ -118,6 +118,33 @@ async fn a_session_belongs_to_whom_it_was_begun_by() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_is_seen_by_whom_its_session_belongs_to_and_by_operators() {
+    let (host, keys) = asking_host().await;
+    let [one, other] = [0, 1].map(|_| key(&host, &keys, Rights::invoke(["tester"])));
+    let operator = key(&host, &keys, Rights::operator());
+    let session = session_id("mine");
+    call(&host, &one, INVOKE, &session, "{}").await;
+    let folder = host.kind.agents()[0].spec().folder.join("journal");
+    std::fs::create_dir_all(&folder).unwrap();
+    let line = json!({"at": 1, "task_id": 7, "event": "started", "name": "t"});
+    std::fs::write(folder.join("tasks.jsonl"), format!("{line}\n")).unwrap();
+    let list = async |key| call(&host, key, "GET /_agentcore/v1/tasks", &session, "").await.json();
+    while list(&operator).await["tasks"].as_array().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let seen = list(&one).await["tasks"][0].clone();
+    assert_eq!((&seen["task_id"], &seen["session_id"]), (&json!(7), &json!(session)));
+    assert_eq!(list(&other).await, json!({ "tasks": [] }));
+    let show = format!("GET /_agentcore/v1/tasks/{}/7", seen["incarnation"].as_str().unwrap());
+    let cancel = format!("{}/cancel", show.replace("GET", "POST"));
+    for (key, shown, cancelled) in [(&one, 200, 501), (&operator, 200, 501), (&other, 404, 404)] {
+        assert_eq!(call(&host, key, &show, &session, "").await.status.as_u16(), shown);
+        assert_eq!(call(&host, key, &cancel, &session, "").await.status.as_u16(), cancelled);
+    }
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_allows_what_it_was_made_for() {
     let (host, keys) = asking_host().await;
     let stranger = key(&host, &keys, Rights::invoke(["another"]));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong in a test shall fail it")]
 
 mod support;
+mod tasks;
 
 mod access;
 mod api;

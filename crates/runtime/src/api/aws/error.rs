@@ -191,6 +191,7 @@ impl From<ApiError> for AwsError {
         match error {
             ApiError::BadSessionId(error) => Self::invalid("runtimeSessionId", error.to_string()),
             ApiError::BadRequest(what) => Self::unreadable(what),
+            ApiError::BadQuery(why) => Self::unreadable(&why),
             ApiError::Forbidden(why) => Self::new(Exception::AccessDenied, why),
             ApiError::UnknownAgent(name) => Self::not_found(format!("there is no agent runtime {name:?}")),
             ApiError::NotAdmitted(why) => not_admitted(&why),
@@ -198,9 +199,12 @@ impl From<ApiError> for AwsError {
             ApiError::EndedMidway(ended) => failed("The session ended before it answered", &ended),
             ApiError::Exchange(error) => not_exchanged(&error),
             ApiError::UnknownSession | ApiError::NotRunning => Self::not_found("the session is not running"),
-            ApiError::NoDefaultAgent(_) | ApiError::NoSuchPath | ApiError::MethodNotAllowed => {
-                Self::not_found("there is no such operation")
-            }
+            // AWS knows no tasks.
+            ApiError::NoDefaultAgent(_)
+            | ApiError::UnknownTask
+            | ApiError::NotCancelled(_)
+            | ApiError::NoSuchPath
+            | ApiError::MethodNotAllowed => Self::not_found("there is no such operation"),
             ApiError::Unanswered(State::Cancelled, _) => Self::conflict("the invocation was cancelled"),
             ApiError::Unanswered(_, reason) => Self::new(
                 Exception::RuntimeClientError,

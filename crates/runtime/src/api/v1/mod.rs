@@ -1,22 +1,25 @@
-//! This project's own paths: agents, sessions with their timelines and logs, the host.
+//! This project's own paths: agents, sessions with their timelines and logs, tasks, the host.
 
 mod agents;
 mod host;
 mod invocations;
 mod logs;
 mod sessions;
+mod tasks;
 mod view;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, caller};
 
-pub(super) use invocations::{InvocationView, router as results};
+pub(super) use invocations::InvocationView;
 
-pub(super) fn router() -> Router<Arc<Api>> {
+/// What is for operators alone.
+fn operators() -> Router<Arc<Api>> {
     Router::new()
         .route("/agents", get(agents::list))
         .route("/agents/{name}", delete(agents::forget))
@@ -25,4 +28,9 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/sessions/{id}/stop", post(sessions::stop))
         .route("/sessions/{id}/logs", get(logs::read))
         .route("/host", get(host::show))
+        .layer(from_fn(caller::operates))
+}
+
+pub(super) fn router() -> Router<Arc<Api>> {
+    operators().merge(invocations::router()).merge(tasks::router())
 }

@@ -39,9 +39,16 @@ impl Actor {
         if published.phase != Phase::Stopped {
             return store.enqueue(write).await;
         }
+        // What its tasks came to is on record first: those that are still running by then are lost.
+        if let Some(journal) = self.journal.take() {
+            journal.finish().await;
+        }
         // What is stopped is cleaned up next, so the record has to be on disk by then.
-        if let Err(error) = store.write(write).await {
-            tracing::error!(incarnation = %self.session.incarnation, error = %error, "cannot record the stop");
+        match store.write(write).await {
+            Ok(()) => self.environment.journals.tell(self.session.incarnation),
+            Err(error) => {
+                tracing::error!(incarnation = %self.session.incarnation, error = %error, "cannot record the stop");
+            }
         }
     }
 

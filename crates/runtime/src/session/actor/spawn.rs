@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{Actor, Environment, SessionHandle};
 use crate::agent::AgentDefinition;
+use crate::journal::Follower;
 use crate::session::handle::Command;
 use crate::session::lifecycle::{Adopted, Event, Lifecycle, Rules, State};
 use crate::store::{NewIncarnation, Write};
@@ -82,12 +83,15 @@ impl Actor {
             ping: None,
             ping_status: None,
             timer,
+            journal: None,
         }
     }
 
     fn hold(&mut self, sandbox: Arc<dyn Sandbox>) {
         let watched = sandbox.clone();
         self.exit = Some(Box::pin(async move { watched.wait().await }));
+        let journals = self.environment.journals.clone();
+        self.journal = Some(Follower::start(journals, self.session.journal()));
         // There is one sandbox per incarnation, so this is the first, or the one it was adopted with.
         let _ = self.session.sandbox.set(sandbox);
     }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::{IncarnationId, Timestamp};
-use agentcore_sandbox::{Adopted as Found, Exit, Sandbox, StopSignal, remove_tree};
+use agentcore_sandbox::{Adopted as Found, Exit, IncarnationFolder, Sandbox, StopSignal, remove_tree};
 use dashmap::mapref::entry::Entry;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::task::spawn_blocking;
 
 use super::{Begun, Manager};
+use crate::journal::{Journal, read_to_end};
 use crate::logs;
 use crate::options::Retention;
 use crate::session::actor::Actor;
@@ -64,6 +65,8 @@ impl Manager {
         let settled = now.saturating_sub(SETTLED.as_millis() as u64);
         self.adopt_all(Timestamp::from_unix_millis(settled)).await?;
         self.environment.store.write(Write::Prune(retention)).await?;
+        let now = self.environment.clock.timestamp();
+        self.environment.store.write(Write::PruneTasks { retention, now }).await?;
         self.sweep().await
     }
 
@@ -172,6 +175,14 @@ impl Manager {
             reason: Some(reason),
             last_words: last_words.map(|tail| String::from_utf8_lossy(&tail.bytes).into_owned()),
         };
+        // What it left of its tasks comes before its end: those that ran are lost with it.
+        let journal = Journal {
+            folder: IncarnationFolder::new(folder).journal(),
+            incarnation: record.begun.id,
+            key: record.begun.key.clone(),
+            started_at: record.begun.started_at,
+        };
+        read_to_end(self.environment.journals.clone(), journal).await;
         let write =
             Write::Happened { incarnation: record.begun.id, entries: vec![entry], change: Some(change) };
         if let Err(error) = self.environment.store.write(write).await {

@@ -43,7 +43,7 @@ pub(super) async fn list(
 ) -> Result<Json<InvocationList>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST);
     let filter = Filter {
-        principal: (!caller.is_operator()).then(|| caller.principal()),
+        principal: caller.sees_only(),
         agent: query.agent,
         session: query.session.map(|id| id.parse::<SessionId>()).transpose()?,
         state: query.state,
