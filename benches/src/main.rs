@@ -7,6 +7,7 @@
 //! hidden commands below. Nothing here is a test: figures are reported, never asserted.
 
 mod children;
+mod durable;
 mod host;
 mod load;
 mod machine;
@@ -39,6 +40,11 @@ enum Command {
     Host(host::HostArguments),
     /// The Python package: requests, streams, start and memory, against the official package.
     Python(python::PythonArguments),
+    /// Durable invocations: acknowledgements, a million records, readers of a stream.
+    Durable(durable::DurableArguments),
+    /// Serves a host whose agents are in memory.
+    #[command(hide = true)]
+    ServeDurableHost { folder: PathBuf, port: u16 },
     /// Serves an agent that answers with its payload.
     #[command(hide = true)]
     ServeAgent {
@@ -124,6 +130,8 @@ fn main() -> anyhow::Result<()> {
         Command::MeasureMemory { after } => sdk::memory::measure(&after),
         Command::Host(arguments) => host::run(arguments),
         Command::Python(arguments) => python::run(arguments),
+        Command::Durable(arguments) => durable::run(arguments),
+        Command::ServeDurableHost { folder, port } => durable::serve_host(folder, port),
         Command::ServeStreamAgent => host::agents::serve_stream(),
         Command::ServeBulkAgent => host::agents::serve_bulk(),
         Command::ServeStubs { folder, sockets, port } => host::idle::serve_stubs(&folder, sockets, port),

@@ -43,25 +43,25 @@ impl fmt::Display for Address {
 
 /// What came back.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Server-sent events in the body.
-    pub(super) items: u64,
+    pub(crate) items: u64,
     /// The body, as far as it is kept.
-    pub(super) body: Vec<u8>,
-    pub(super) body_bytes: u64,
+    pub(crate) body: Vec<u8>,
+    pub(crate) body_bytes: u64,
 }
 
 /// Bytes of a body that are kept.
 const KEPT: usize = 4 << 10;
 
-pub(super) struct Wire {
+pub(crate) struct Wire {
     io: Box<dyn Io>,
     buffer: Box<[u8]>,
 }
 
 impl Wire {
-    pub(super) async fn open(address: &Address) -> anyhow::Result<Self> {
+    pub(crate) async fn open(address: &Address) -> anyhow::Result<Self> {
         let io: std::io::Result<Box<dyn Io>> = async {
             Ok(match address {
                 Address::Tcp(address) => {
@@ -78,7 +78,7 @@ impl Wire {
     }
 
     /// Sends a request and reads its answer whole.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         self.io.write_all(request).await.context("the server closed the connection")?;
         let mut filled = 0;
         let (mut answer, mut body, head) = loop {

@@ -6,6 +6,7 @@
     reason = "these are tests, and what an agent prints is its log"
 )]
 
+mod account;
 mod launching;
 mod misbehaving;
 mod packages;

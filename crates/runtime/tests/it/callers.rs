@@ -280,3 +280,33 @@ async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() 
     assert_eq!(host.get("/runtimes/tester/").await.status, StatusCode::OK);
     host.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_durable_invocation_is_its_callers_and_an_operators() {
+    let (host, keys) = asking_host().await;
+    let [one, other] = [0, 1].map(|_| key(&host, &keys, Rights::invoke(["tester"])));
+    let operator = key(&host, &keys, Rights::operator());
+    let session = session_id("mine");
+    let asked = async |by: &AccessKey, key: &str| {
+        let mut request = signed(&host, by, INVOKE, &session, "{}");
+        request.headers_mut().insert("prefer", "respond-async, wait=5".parse().unwrap());
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        let answer = Answer::of(host.send(request).await).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.headers["agentcore-invocation-id"].to_str().unwrap().to_owned()
+    };
+    let id = asked(&one, "key").await;
+    assert_eq!(asked(&one, "key").await, id);
+    assert_ne!(asked(&other, "key").await, id, "a key is its caller's own");
+    for path in ["", "/answer", "/events"] {
+        let show = format!("GET /_agentcore/v1/invocations/{id}{path}");
+        for (by, status) in [(&one, 200), (&other, 404), (&operator, 200)] {
+            assert_eq!(call(&host, by, &show, &session, "").await.status.as_u16(), status, "{show}");
+        }
+    }
+    for (by, count) in [(&one, 1), (&other, 1), (&operator, 2)] {
+        let list = call(&host, by, "GET /_agentcore/v1/invocations", &session, "").await.json();
+        assert_eq!(list["invocations"].as_array().unwrap().len(), count);
+    }
+    host.end().await;
+}

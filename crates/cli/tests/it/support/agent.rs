@@ -33,7 +33,7 @@ fn become_agent(role: &str) -> String {
 
 /// Counts its invocations, and does what the payload says: `work` in the background until there
 /// is such a file, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
-/// `eat` so many bytes of memory, `hang`.
+/// `eat` so many bytes of memory, `mark` a file with a line, sleep for `sleep_ms`, `hang`.
 #[test]
 fn serves_when_it_is_run_as_an_agent() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -46,6 +46,13 @@ fn serves_when_it_is_run_as_an_agent() {
         async move {
             if payload["hang"] == true {
                 std::future::pending::<()>().await;
+            }
+            if let Some(file) = payload["mark"].as_str() {
+                let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+                file.write_all(b"run\n").unwrap();
+            }
+            if let Some(millis) = payload["sleep_ms"].as_u64() {
+                tokio::time::sleep(Duration::from_millis(millis)).await;
             }
             answer(&payload, &tasks, count.fetch_add(1, Ordering::SeqCst) + 1)
         }
@@ -68,7 +75,7 @@ fn serve_raw(answer: &str) {
 }
 
 fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {
-    println!("invocation {count}: {payload}");
+    println!("invocation {count}: {:.200}", payload.to_string());
     if let Some(bytes) = payload["flood"].as_u64() {
         let line = "x".repeat(1023);
         (0..bytes / 1024).for_each(|_| println!("{line}"));

@@ -42,3 +42,16 @@ async fn send(request: Request<Full<Bytes>>) -> Answer {
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
+
+/// Asks for an invocation without waiting for it. Its id, if it was acknowledged.
+pub(crate) async fn try_post_async(url: &str, session: &str, body: &str) -> Option<String> {
+    let request = Request::post(url)
+        .header(agentcore_protocol::headers::SESSION_ID, session)
+        .header("prefer", "respond-async")
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+        .unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = tokio::time::timeout(super::PATIENCE, client.request(request)).await.ok()?.ok()?;
+    let id = response.headers().get(agentcore_protocol::headers::INVOCATION_ID)?.to_str().ok()?.to_owned();
+    (response.status() == StatusCode::ACCEPTED).then_some(id)
+}

@@ -2,6 +2,7 @@
 
 mod answers;
 mod events;
+mod full;
 mod keys;
 mod restarts;
 

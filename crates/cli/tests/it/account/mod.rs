@@ -1,0 +1,120 @@
+//! Accounts for every invocation that was acknowledged: whatever happens to hosts and agents, each is
+//! on record, comes to an end, and was run by one agent at most.
+
+mod kills;
+mod power;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::http::{get, try_post_async};
+use crate::support::{eventually, session_id};
+
+/// What callers were promised, and where they ask.
+#[derive(Default)]
+struct Book {
+    url: Mutex<String>,
+    /// The token of each acknowledged invocation, by its id.
+    acknowledged: Mutex<BTreeMap<String, String>>,
+    asked: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Book {
+    fn at(url: &str) -> Arc<Self> {
+        let book = Self::default();
+        *book.url.lock().unwrap() = url.to_owned();
+        Arc::new(book)
+    }
+
+    fn url(&self) -> String {
+        self.url.lock().unwrap().clone()
+    }
+
+    fn moved(&self, url: &str) {
+        *self.url.lock().unwrap() = url.to_owned();
+    }
+
+    fn acknowledged(&self) -> BTreeMap<String, String> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// Asks for one invocation after the other until it is over.
+    async fn keep_asking(&self, marks: &Path, caller: usize, pause: Duration) {
+        while !self.over.load(Ordering::Relaxed) {
+            let token = Uuid::new_v4().to_string();
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+            // Some are too large for the database, and so are the answers to them.
+            let pad = if asked % 7 == 0 { "x".repeat(100_000) } else { String::new() };
+            let sleep = fastrand_millis(20);
+            let payload =
+                json!({ "mark": marks.join(&token), "sleep_ms": sleep, "token": token, "pad": pad });
+            let url = format!("{}/invocations", self.url());
+            let session = session_id(&format!("account{}", caller % 4));
+            if let Some(id) = try_post_async(&url, &session, &payload.to_string()).await {
+                self.acknowledged.lock().unwrap().insert(id, token);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits until nothing runs any more.
+    async fn until_all_are_over(&self) {
+        eventually("every invocation has ended", || async {
+            let mut open = 0;
+            for state in ["accepted", "running"] {
+                let list =
+                    get(&format!("{}/_agentcore/v1/invocations?state={state}", self.url())).await.json();
+                open += list["invocations"].as_array()?.len();
+            }
+            (open == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// What is on record of everything that was acknowledged by now: nothing has vanished.
+    async fn look_up(&self, ids: impl IntoIterator<Item = String>) -> BTreeMap<String, Value> {
+        let mut found = BTreeMap::new();
+        for id in ids {
+            let answer = get(&format!("{}/_agentcore/v1/invocations/{id}", self.url())).await;
+            assert_eq!(answer.status, StatusCode::OK, "{id} was acknowledged and has vanished: {answer:?}");
+            found.insert(id, answer.json());
+        }
+        found
+    }
+
+    /// Holds every record against what the agents did. How often each state occurs.
+    async fn settle(&self, marks: &Path) -> BTreeMap<String, usize> {
+        let acknowledged = self.acknowledged();
+        let mut states = BTreeMap::new();
+        for (id, record) in self.look_up(acknowledged.keys().cloned()).await {
+            let (state, token) = (record["state"].as_str().unwrap().to_owned(), &acknowledged[&id]);
+            let runs = std::fs::read_to_string(marks.join(token)).map_or(0, |marks| marks.lines().count());
+            assert!(runs <= 1, "{id} was run {runs} times");
+            match &*state {
+                "completed" => {
+                    assert_eq!(runs, 1, "{id} is completed and was not run");
+                    let answer = get(&format!("{}/_agentcore/v1/invocations/{id}/answer", self.url())).await;
+                    assert_eq!(answer.json()["payload"]["token"], *token.as_str(), "another's answer");
+                    assert_eq!(answer.body.len() as u64, record["answer"]["bytes"].as_u64().unwrap());
+                }
+                "interrupted" | "failed" => assert!(record["reason"].is_string(), "{record}"),
+                other => panic!("{id} is {other}"),
+            }
+            *states.entry(state).or_default() += 1;
+        }
+        states
+    }
+}
+
+fn fastrand_millis(most: u64) -> u64 {
+    u64::try_from(Uuid::new_v4().as_u128() % u128::from(most)).unwrap_or_default()
+}
