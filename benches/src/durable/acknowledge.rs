@@ -67,7 +67,13 @@ pub(super) async fn measure(folder: &Path, quick: bool) -> anyhow::Result<Sectio
 }
 
 /// The median in microseconds, and how many there were per second.
-async fn load(at: &Address, connections: usize, extra: &str, wanted: u16, span: Duration) -> anyhow::Result<(f64, f64)> {
+async fn load(
+    at: &Address,
+    connections: usize,
+    extra: &str,
+    wanted: u16,
+    span: Duration,
+) -> anyhow::Result<(f64, f64)> {
     let began = Instant::now();
     let extra = Rc::new(extra.to_owned());
     let one = |number: usize| {
@@ -79,7 +85,12 @@ async fn load(at: &Address, connections: usize, extra: &str, wanted: u16, span: 
             while began.elapsed() < span {
                 let sent = Instant::now();
                 let answer = wire.exchange(&request).await?;
-                ensure!(answer.status == wanted, "{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                ensure!(
+                    answer.status == wanted,
+                    "{}: {}",
+                    answer.status,
+                    String::from_utf8_lossy(&answer.body)
+                );
                 taken.record(u64::try_from(sent.elapsed().as_nanos())?)?;
             }
             Ok::<_, anyhow::Error>(taken)

@@ -63,7 +63,8 @@ pub(crate) fn run(arguments: DurableArguments) -> anyhow::Result<()> {
     if wanted(Part::Stream) {
         sections.push(runtime.block_on(stream::measure(&folder, arguments.quick))?);
     }
-    let targets: Vec<_> = sections.iter_mut().flat_map(|section: &mut Section| section.targets.drain(..)).collect();
+    let targets: Vec<_> =
+        sections.iter_mut().flat_map(|section: &mut Section| section.targets.drain(..)).collect();
     let parts: String = sections.into_iter().map(|section| section.text).collect();
     let targets = report::targets(&targets);
     say(&format!("{parts}\n{targets}\n"))?;

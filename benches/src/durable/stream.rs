@@ -26,7 +26,8 @@ pub(super) async fn measure(folder: &Path, quick: bool) -> anyhow::Result<Sectio
     for readers in [0, READERS] {
         let mut wire = Wire::open(&at).await?;
         let payload = format!(r#"{{"items":{items}}}"#);
-        let answer = wire.exchange(&invocation(&session(readers), "prefer: respond-async\r\n", &payload)).await?;
+        let answer =
+            wire.exchange(&invocation(&session(readers), "prefer: respond-async\r\n", &payload)).await?;
         ensure!(answer.status == 202, "{}", answer.status);
         let record: Value = serde_json::from_slice(&answer.body)?;
         let path = format!("/_agentcore/v1/invocations/{}", record["id"].as_str().context("no id")?);
@@ -42,7 +43,10 @@ pub(super) async fn measure(folder: &Path, quick: bool) -> anyhow::Result<Sectio
             }
         };
         try_join_all((0..readers).map(read)).await?;
-        ensure!(json(&mut wire, &format!("{path}?wait=60")).await?["state"] == "completed", "it was not completed");
+        ensure!(
+            json(&mut wire, &format!("{path}?wait=60")).await?["state"] == "completed",
+            "it was not completed"
+        );
         late.push(lateness(&mut wire, &path, items).await?);
     }
     let mut section = Section::titled("A stream with a hundred readers");
@@ -69,7 +73,8 @@ pub(super) async fn measure(folder: &Path, quick: bool) -> anyhow::Result<Sectio
 
 /// What the last item says: the median, and what 99 of 100 items stayed below.
 async fn lateness(wire: &mut Wire, path: &str, items: u64) -> anyhow::Result<(f64, f64)> {
-    let last = format!("GET {path}/events HTTP/1.1\r\nhost: localhost\r\nlast-event-id: {}\r\n\r\n", items - 1);
+    let last =
+        format!("GET {path}/events HTTP/1.1\r\nhost: localhost\r\nlast-event-id: {}\r\n\r\n", items - 1);
     let answer = wire.exchange(last.as_bytes()).await?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let item = text.lines().find_map(|line| line.strip_prefix("data: ")).context("no last item")?;

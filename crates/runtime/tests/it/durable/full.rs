@@ -17,6 +17,7 @@ struct Disk(TempDir);
 
 impl Disk {
     /// `None` where none can be mounted; never in CI.
+    #[allow(clippy::print_stdout, reason = "whoever runs the tests is to know")]
     fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={size}");
