@@ -33,6 +33,9 @@ pub struct AgentDefinition {
     /// What the tokens of its callers have to be. `None`: they sign, or are not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorizer: Option<JwtConfiguration>,
+    /// Files and folders that its sessions may read, beside its code and what its program needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_only: Vec<PathBuf>,
     /// What one session may use.
     #[serde(default, with = "ResourceLimitsForm")]
     pub limits: ResourceLimits,
@@ -87,6 +90,7 @@ impl AgentDefinition {
             lifecycle: LifecycleLimits::default(),
             request_headers: Vec::new(),
             authorizer: None,
+            read_only: Vec::new(),
             limits: ResourceLimits::default(),
         }
     }

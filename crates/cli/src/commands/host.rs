@@ -10,7 +10,7 @@ use agentcore_protocol::SystemClock;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{AgentDefinition, Host, HostError, HostOptions};
 use agentcore_sandbox::python::python_command;
-use agentcore_sandbox::{ProcessKind, ProcessOptions};
+use agentcore_sandbox::{ProcessKind, ProcessOptions, Walls};
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
@@ -75,8 +75,21 @@ pub(super) async fn start(options: HostOptions) -> anyhow::Result<Host> {
     let program = env::current_exe().context("cannot find this program")?;
     let init = vec![program.into_os_string(), OsString::from(INIT_COMMAND)];
     let clock = Arc::new(SystemClock);
-    let kind = ProcessKind::new(ProcessOptions::new(init), clock.clone()).context("/proc is not readable")?;
+    let mut sandboxes = ProcessOptions::new(init);
+    sandboxes.hidden = vec![options.state.clone()];
+    sandboxes.walls = standing_walls(&sandboxes).await?;
+    let kind = ProcessKind::new(sandboxes, clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)
+}
+
+/// Finds out which walls stand on this machine, and says so.
+async fn standing_walls(sandboxes: &ProcessOptions) -> anyhow::Result<Walls> {
+    let looking = sandboxes.clone();
+    let report = tokio::task::spawn_blocking(move || looking.probe()).await;
+    let report =
+        report.context("the look at the walls was cut short")?.context("cannot look at the walls")?;
+    tracing::info!("walls between sessions: {report}");
+    Ok(report.standing)
 }
 
 /// Takes all the descriptors that are to be had: shells hand out 1,024, and a host needs some for

@@ -26,7 +26,7 @@ use super::reactor::{CONTROL, Reactor, Token};
 use super::spawn::{self, Program, SpawnError};
 use crate::cgroup::Leaf;
 use crate::proc::Proc;
-use crate::walls::{Enclosure, Walls};
+use crate::walls::{Enclosure, Seal};
 use crate::wire::CommandReply;
 
 /// The longest command that is taken.
@@ -39,7 +39,7 @@ pub(super) struct Surroundings {
     pub(super) folder: std::path::PathBuf,
     pub(super) cgroups: Leaf,
     pub(super) enclosure: Option<Rc<Enclosure>>,
-    pub(super) walls: Walls,
+    pub(super) seal: Seal,
 }
 
 /// The control socket and the commands that came over it.
@@ -157,7 +157,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         folder: &surroundings.folder,
         cgroups: &surroundings.cgroups,
         enclosure: surroundings.enclosure.as_deref(),
-        walls: &surroundings.walls,
+        seal: &surroundings.seal,
         listen: None,
         stdout: spawn::out_of_the_way(stdout)?,
         stderr: spawn::out_of_the_way(stderr)?,

@@ -29,8 +29,8 @@ use crate::ResourceLimits;
 use crate::cgroup::Leaf;
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::RotatedLog;
-use crate::walls::Enclosure;
 use crate::walls::enclosure::Design;
+use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Order, Reply, Step, StepError};
 
 /// The agent could not be started, and the host has been told why.
@@ -106,6 +106,7 @@ struct Start {
     port: ClaimedPort,
     cgroups: Leaf,
     enclosure: Option<Rc<Enclosure>>,
+    seal: Seal,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
@@ -120,11 +121,12 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
     let socket = bind(folder.socket()).in_step(Step::BindSocket)?;
     let control = bind(folder.control()).in_step(Step::BindSocket)?;
     let port = ClaimedPort::any().in_step(Step::ClaimPort)?;
+    let seal = Seal::of(&order, folder, port.number()).in_step(Step::FilterSystemCalls)?;
     let enclosure = enclose(&order, folder)?;
     let cgroups = Leaf::make(&order.cgroups, &group_name(folder), &limits).in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, folder, port.number());
     let folder = folder.clone();
-    Ok(Start { folder, order, lock, signals, log, socket, control, port, cgroups, enclosure, env })
+    Ok(Start { folder, order, lock, signals, log, socket, control, port, cgroups, enclosure, seal, env })
 }
 
 // The walls around whatever will run here.
@@ -155,7 +157,7 @@ impl Start {
             folder: &self.folder.work(),
             cgroups: &self.cgroups,
             enclosure: self.enclosure.as_deref(),
-            walls: &self.order.walls,
+            seal: &self.seal,
             listen: Some(self.socket.as_fd()),
             stdout,
             stderr,
@@ -192,7 +194,7 @@ impl Start {
             folder: self.folder.work(),
             cgroups: self.cgroups.clone(),
             enclosure: self.enclosure,
-            walls: self.order.walls,
+            seal: self.seal,
         };
         let control = Control::new(self.control, surroundings, &reactor).in_step(Step::BecomeInit)?;
         let supervisor = Supervisor {

@@ -19,7 +19,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
 
 use crate::cgroup::Leaf;
 use crate::walls::sys::{self, Cloned};
-use crate::walls::{self, Enclosure, Walls};
+use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Step, StepError};
 
 /// Where systemd's protocol has the first socket.
@@ -36,8 +36,7 @@ pub(super) struct Program<'a> {
     pub(super) cgroups: &'a Leaf,
     /// What it runs inside of, if anything.
     pub(super) enclosure: Option<&'a Enclosure>,
-    /// The walls, for a program that runs inside of nothing.
-    pub(super) walls: &'a Walls,
+    pub(super) seal: &'a Seal,
     /// A listening socket to hand over.
     pub(super) listen: Option<BorrowedFd<'a>>,
     pub(super) stdout: OwnedFd,
@@ -137,10 +136,10 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
     // Init's own signals are blocked for it to read; exec would pass that on.
     SigSet::empty().thread_set_mask().in_step(Step::Fork)?;
     program.listen.map_or(Ok(()), hand_over).in_step(Step::Fork)?;
-    match program.enclosure {
-        Some(enclosure) => enclosure.settle()?,
-        None => walls::seal(program.walls)?,
+    if let Some(enclosure) = program.enclosure {
+        enclosure.settle()?;
     }
+    program.seal.close()?;
     // After the change of ids, which would undo it.
     set_pdeathsig(Signal::SIGKILL).in_step(Step::Fork)?;
     // From inside, the parent has no number.

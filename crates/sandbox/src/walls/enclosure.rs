@@ -13,7 +13,7 @@ use super::identity::Identity;
 use super::network::Network;
 use super::root::{self, Trees};
 use super::sys::{self, Cloned};
-use super::{Wall, Walls, inner, privileges, seal};
+use super::{Wall, Walls, inner, privileges};
 use crate::folder::IncarnationFolder;
 use crate::pidfd;
 use crate::wire::Order;
@@ -159,14 +159,12 @@ impl Enclosure {
         privileges::give_up()
     }
 
-    /// Makes the calling process, just born inside, what an agent is; `groups` are those of its
-    /// control groups that it may be moved to.
+    /// Makes the calling process, just born inside and in its control groups, whom an agent is.
     pub(crate) fn settle(&self) -> Result<(), StepError> {
         if self.design.has(Wall::Cgroup) {
             unshare(CloneFlags::CLONE_NEWCGROUP).in_step(Step::EnterNamespaces)?;
         }
-        self.design.identity.assume().in_step(Step::EnterNamespaces)?;
-        seal(&self.design.walls)
+        self.design.identity.assume().in_step(Step::EnterNamespaces)
     }
 
     pub(crate) fn inner(&self) -> Pid {

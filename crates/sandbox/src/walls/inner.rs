@@ -16,7 +16,7 @@ use nix::unistd::sethostname;
 
 use super::enclosure::Design;
 use super::root::Trees;
-use super::{Wall, identity, seal, sys};
+use super::{Seal, Wall, identity, sys};
 use crate::wire::{Failure, InStep, Step, StepError};
 
 /// Runs as the inner process, and never returns.
@@ -50,7 +50,7 @@ fn build(design: &Design, trees: Option<Trees>, init: &mut UnixStream) -> Result
         network.inside().in_step(Step::JoinNetwork)?;
     }
     design.build_root(trees)?;
-    seal(&design.walls)?;
+    Seal::of_inner(&design.walls).in_step(Step::FilterSystemCalls)?.close()?;
     // Had init died before the kernel knew to tell us, this would fail.
     init.write_all(b"\n").in_step(Step::MakeNamespaces)
 }

@@ -16,8 +16,8 @@
 //! 3. init maps the ids ([`identity`]) and does what [`Network::outside`](network::Network::outside) has to do;
 //! 4. the inner process takes its id, does what [`Network::inside`](network::Network::inside) has to do, builds the root and
 //!    gives up its privileges ([`inner`]);
-//! 5. whatever runs inside, the agent and commands alike, enters by [`Enclosure::enter`] and
-//!    [`seal`], and is a child of init all the same.
+//! 5. whatever runs inside, the agent and commands alike, enters by [`Enclosure::enter`],
+//!    gets a [`Seal`], and is a child of init all the same.
 //!
 //! Killing the inner process kills everything inside; the kernel kills it when init dies.
 
@@ -30,6 +30,7 @@ mod privileges;
 pub(crate) mod probe;
 mod report;
 pub(crate) mod root;
+mod seal;
 mod seccomp;
 pub(crate) mod sys;
 
@@ -41,8 +42,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use enclosure::Enclosure;
 pub use network::NetworkMode;
 pub use report::{Missing, WallReport};
-
-use crate::wire::{InStep, Step, StepError};
+pub(crate) use seal::Seal;
 
 /// One of the walls. They are put up in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,18 +113,3 @@ impl fmt::Display for Wall {
 
 /// A set of walls.
 pub type Walls = BTreeSet<Wall>;
-
-/// The last walls, put up by a program inside just before it is executed. The file descriptors
-/// that it is handed and its working folder are not touched.
-pub(crate) fn seal(walls: &Walls) -> Result<(), StepError> {
-    if walls.contains(&Wall::Capabilities) {
-        privileges::give_up().in_step(Step::GiveUpPrivileges)?;
-    }
-    if walls.contains(&Wall::Landlock) {
-        landlock::restrict(walls).in_step(Step::RestrictAccess)?;
-    }
-    if walls.contains(&Wall::Seccomp) {
-        seccomp::install().in_step(Step::FilterSystemCalls)?;
-    }
-    Ok(())
-}

@@ -1,11 +1,18 @@
 //! Finding out which walls stand, by putting them up around nothing.
 
+use std::io;
 use std::path::Path;
+
+use nix::sched::CloneFlags;
+use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::enclosure::{Design, Enclosure};
 use super::identity::Identity;
+use super::landlock::Grant;
 use super::network::Network;
-use super::{Wall, WallReport, Walls, root};
+use super::seccomp::Filters;
+use super::sys::{self, Cloned};
+use super::{Wall, WallReport, Walls, privileges, root};
 use crate::wire::StepError;
 
 /// What the kernel, and the rights of this process, allow. The process must have one thread.
@@ -19,7 +26,9 @@ pub(crate) fn look() -> WallReport {
         look_one_by_one(&mut report, namespaces);
     }
     report.add(Wall::Network, network());
-    report.add(Wall::Capabilities, Ok(()));
+    report.add(Wall::Capabilities, in_a_child(privileges::give_up));
+    report.add(Wall::Landlock, in_a_child(|| Grant::default().restrict()));
+    report.add(Wall::Seccomp, in_a_child(|| Filters::compile()?.put_up()));
     report
 }
 
@@ -48,5 +57,21 @@ fn attempt_with(walls: Walls, network: Option<Network>) -> Result<(), String> {
             Ok(())
         }
         Err(StepError { step, source }) => Err(format!("cannot {}: {source}", step.as_str())),
+    }
+}
+
+// What is put up around a process cannot be taken down again: have another try it.
+fn in_a_child(put_up: impl FnOnce() -> io::Result<()>) -> Result<(), String> {
+    let child = match sys::clone(CloneFlags::empty()).map_err(|error| error.to_string())? {
+        Cloned::Child => sys::leave(match put_up() {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::ENOSYS),
+        }),
+        Cloned::Parent(child) => child,
+    };
+    match waitpid(child, None) {
+        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
+        Ok(WaitStatus::Exited(_, errno)) => Err(io::Error::from_raw_os_error(errno).to_string()),
+        _ => Err("whoever tried it was killed".to_owned()),
     }
 }

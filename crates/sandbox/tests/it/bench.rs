@@ -56,6 +56,15 @@ impl Processes {
         Self::from(ProcessOptions { cgroups, walls: standing(), ..ProcessOptions::new(vec![init()]) })
     }
 
+    /// Behind these walls and no others.
+    pub(crate) fn behind(walls: Walls) -> Self {
+        Self::from(ProcessOptions {
+            walls,
+            cgroups: CgroupRoots::default(),
+            ..ProcessOptions::new(vec![init()])
+        })
+    }
+
     pub(crate) fn with_init(init: Vec<OsString>) -> Self {
         Self::from(ProcessOptions::new(init))
     }
@@ -167,10 +176,7 @@ pub(crate) struct Plain(Processes);
 
 impl Bench for Plain {
     fn new() -> Self {
-        Self(Processes::from(ProcessOptions {
-            cgroups: CgroupRoots::default(),
-            ..ProcessOptions::new(vec![init()])
-        }))
+        Self(Processes::behind(Walls::new()))
     }
 
     fn kind(&self) -> &dyn SandboxKind {

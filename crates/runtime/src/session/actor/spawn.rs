@@ -143,6 +143,6 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition) -> SandboxSpec {
         env,
         limits: definition.limits,
         network: NetworkMode::default(),
-        read_only: Vec::new(),
+        read_only: definition.read_only.clone(),
     }
 }

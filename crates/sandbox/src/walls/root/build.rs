@@ -50,7 +50,11 @@ impl Plan {
         mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
         mount_memory(Path::new(SITE), "mode=0755,size=1m", MsFlags::empty())?;
         chdir(SITE)?;
-        for (entry, tree) in self.entries.iter().zip(trees) {
+        // Links last: before this is the root, an absolute one would lead out of it.
+        let is_link = |entry: &Entry| matches!(entry.what, What::Link(_));
+        let (links, others): (Vec<_>, Vec<_>) =
+            self.entries.iter().zip(trees).partition(|(entry, _)| is_link(entry));
+        for (entry, tree) in others.into_iter().chain(links) {
             entry.place(tree).map_err(|error| named(&entry.at, error))?;
         }
         mount_terminals()?;
@@ -88,7 +92,11 @@ impl Entry {
                 Some(tree) => attach(tree.as_fd(), &at),
                 None => Err(io::ErrorKind::NotFound.into()),
             },
-            What::Link(to) => symlink(to, at),
+            What::Link(to) => match symlink(to, at) {
+                // Something was put where it would lead.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
+            },
             What::Folder => fs::create_dir_all(at),
             What::File(text) => fs::write(at, text),
             What::Memory { bytes } => {

@@ -70,7 +70,8 @@ impl Plan {
 
     /// Hides a folder if it would be seen.
     pub(super) fn hide(&mut self, path: &Path) {
-        if self.shows(path) && path.is_dir() {
+        let Ok(path) = path.canonicalize() else { return };
+        if self.shows(&path) && path.is_dir() {
             self.add(path, What::Hidden);
         }
     }
@@ -97,6 +98,27 @@ impl Plan {
         }
         *self = kept;
     }
+
+    /// The paths outside that may be read.
+    pub(crate) fn readable(&self) -> Vec<PathBuf> {
+        let hidden = self.entries.iter().filter(|entry| entry.what == What::Hidden);
+        let shown = |entry: &&Entry| matches!(entry.what, What::Bind(Bind::ReadOnly | Bind::Lent));
+        let mut readable: Vec<PathBuf> =
+            self.entries.iter().filter(shown).map(|entry| entry.at.clone()).collect();
+        for Entry { at, .. } in hidden {
+            readable = readable.iter().flat_map(|path| around(path, at)).collect();
+        }
+        readable
+    }
+}
+
+// A folder, or its contents but for what is `hidden` somewhere below it.
+fn around(folder: &Path, hidden: &Path) -> Vec<PathBuf> {
+    if !hidden.starts_with(folder) {
+        return vec![folder.to_owned()];
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path != hidden).flat_map(|path| around(&path, hidden)).collect()
 }
 
 #[cfg(test)]

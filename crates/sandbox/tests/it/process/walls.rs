@@ -90,3 +90,53 @@ async fn no_process_but_its_own_is_seen() {
     assert_eq!(inside(&*sandbox, "echo /proc/[0-9]*").await, "/proc/1 /proc/2 /proc/3\n");
     kill(&*sandbox).await;
 }
+
+#[tokio::test]
+async fn what_agents_have_no_use_for_is_refused() {
+    if !stand(&[Wall::Seccomp]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    let script = "
+import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    result = libc.syscall(*arguments)
+    return errno.errorcode[ctypes.get_errno()] if result == -1 else result
+print(call(165, 0, 0, 0, 0, 0), call(272, 0x10000000), call(308, 0, 0), call(250, 0, 0), call(425, 1, 0), call(435, 0, 0))
+for arguments in (38,), (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC), (16, 3, 9), (40, 1):
+    try: print(socket.socket(*arguments))
+    except OSError as error: print(errno.errorcode[error.errno], end=' ')
+socket.socket(), socket.socket(16, 3, 0), socket.socketpair()
+";
+    let script = script.replace('\n', "\\n").replace('\'', "\"");
+    let output = inside(&*sandbox, &format!("printf '{}' | python3", script.replace('%', "%%"))).await;
+    // mount, unshare, setns, keyctl, io_uring_setup, clone3; and sockets: ALG, raw, netlink audit, VSOCK.
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(output, "EPERM EPERM EPERM EPERM ENOSYS ENOSYS\nEPERM EPERM EPERM EPERM ");
+    }
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn landlock_alone_keeps_sessions_from_each_others_files() {
+    if !stand(&[Wall::Landlock]) {
+        return;
+    }
+    let bench = Processes::behind([Wall::Landlock].into());
+    let (sandbox, other) = (idle(&bench).await, idle(&bench).await);
+    let folder = other.folder().display();
+    let tried = format!(
+        "cd /; for at in {folder} {folder}/home ~/.. /root; do ls $at/ $at/* 2>/dev/null; cat $at/log 2>/dev/null; done; true"
+    );
+    assert_eq!(inside(&*sandbox, &tried).await, "");
+    assert_eq!(inside(&*sandbox, "touch ~/x $TMPDIR/x x && echo x > /dev/null && cd ~ && ls").await, "x\n");
+    assert_eq!(
+        inside(&*sandbox, "touch /tmp/agentcore-test-x 2>/dev/null || echo refused").await,
+        "refused\n"
+    );
+    for sandbox in [sandbox, other] {
+        kill(&*sandbox).await;
+    }
+}
