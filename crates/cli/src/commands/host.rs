@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentcore_protocol::SystemClock;
@@ -51,12 +52,28 @@ pub(super) fn launchables(
 pub(super) async fn definitions(
     launchables: Vec<Launchable>,
     env: BTreeMap<String, String>,
+    read_only: &[PathBuf],
 ) -> anyhow::Result<Vec<AgentDefinition>> {
-    let all = move || launchables.iter().map(|agent| definition(agent, &env)).collect::<Result<Vec<_>, _>>();
+    let read_only = read_only.iter().map(|path| found(path)).collect::<Result<Vec<_>, _>>()?;
+    let all = move || {
+        let definitions = launchables.iter().map(|agent| definition(agent, &env, &read_only));
+        definitions.collect::<Result<Vec<_>, _>>()
+    };
     Ok(tokio::task::spawn_blocking(all).await.context("the build was cut short")??)
 }
 
-fn definition(agent: &Launchable, env: &BTreeMap<String, String>) -> Result<AgentDefinition, LaunchError> {
+fn found(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| {
+        let message = format!("agents cannot be shown {}: {error}", path.display());
+        Failure::new(message).hint("name a file or folder that is there with --read-only")
+    })
+}
+
+fn definition(
+    agent: &Launchable,
+    env: &BTreeMap<String, String>,
+    read_only: &[PathBuf],
+) -> Result<AgentDefinition, LaunchError> {
     let file = agent.built()?;
     let (program, args) = match &agent.interpreter {
         Some(python) => python_command(python, file),
@@ -66,6 +83,7 @@ fn definition(agent: &Launchable, env: &BTreeMap<String, String>) -> Result<Agen
     definition.args = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     definition.env = env.clone();
     definition.lifecycle = agent.lifecycle;
+    definition.read_only = read_only.to_vec();
     Ok(definition)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// A variable for the agents, beside those of this shell (also: -env)
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// A file or folder that the agents may read, beside their code and what their program needs
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<PathBuf>,
     /// End a session after so many idle seconds, from 1 [default: as configured, else 900]
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u64>,
@@ -61,7 +64,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         max_lifetime: args.max_lifetime,
     };
     let agents = host::launchables(&project, args.agent.as_deref(), overrides)?;
-    let definitions = host::definitions(agents, environment::shell_environment(&args.env)).await?;
+    let definitions =
+        host::definitions(agents, environment::shell_environment(&args.env), &args.read_only).await?;
 
     let state = state::of_project(project.folder());
     keep_out_of_version_control(&state)?;

@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// A variable for the project's agents; they do not get the environment of the host (also: -env)
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// A file or folder that the project's agents may read, beside their code and what their program needs
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<PathBuf>,
     /// Print the effective options as JSON, without the values of variables, and leave
     #[arg(long)]
     print_config: bool,
@@ -142,7 +145,8 @@ async fn add_project(options: &mut HostOptions, args: &Args, context: &Context) 
         return Ok(());
     };
     let agents = host::launchables(&project, None, LifecycleConfiguration::default())?;
-    let definitions = host::definitions(agents, environment::plain_environment(&args.env)).await?;
+    let definitions =
+        host::definitions(agents, environment::plain_environment(&args.env), &args.read_only).await?;
     if options.default_agent.is_none() {
         options.default_agent = definitions.first().map(|agent| agent.name.clone());
     }

@@ -16,7 +16,6 @@ async fn a_session_keeps_its_memory_and_no_two_share_one() {
     assert_eq!(project.invoke(&one, "text").await["payload"], json!({"prompt": "text"}));
     let other = project.invoke(&two, "{}").await;
     assert_eq!(other["count"], 1);
-    assert_ne!(other["pid"], first["pid"]);
     let third = project.invoke(&one, "{}").await;
     assert_eq!((&third["count"], &third["pid"]), (&json!(3), &first["pid"]));
 

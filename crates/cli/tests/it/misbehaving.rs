@@ -200,9 +200,10 @@ async fn an_agent_that_eats_memory_is_ended_and_the_reason_says_so() {
         "host.yaml",
         &format!(
             "agents: [{{name: hungry, program: {}, code: {}, env: {{PATH: /usr/bin:/bin}}, \
-             limits: {{memory_bytes: 200000000}}}}]\n",
+             read_only: [{}], limits: {{memory_bytes: 200000000}}}}]\n",
             program.display(),
-            code.display()
+            code.display(),
+            std::env::current_exe().unwrap().display()
         ),
     );
     let host = project.serve(&["--config", "host.yaml", "--on-shutdown", "stop"]).await;

@@ -58,13 +58,17 @@ impl Identity {
 
     /// Makes it what [`INSIDE`] is in the user namespace of a process.
     pub(crate) fn map(self, process: Pid) -> io::Result<()> {
-        let write = |file: &str, text: String| fs::write(format!("/proc/{process}/{file}"), text);
         if !self.lent {
             // Else a group map of one's own would be a way to leave groups that forbid something.
-            write("setgroups", "deny".to_owned())?;
+            fs::write(format!("/proc/{process}/setgroups"), "deny")?;
         }
-        write("uid_map", format!("{INSIDE} {} 1", self.user))?;
-        write("gid_map", format!("{INSIDE} {} 1", self.group))
+        self.map_as(process, (INSIDE, INSIDE))
+    }
+
+    /// Makes it what this user and group are in that namespace.
+    pub(crate) fn map_as(self, process: Pid, (user, group): (u32, u32)) -> io::Result<()> {
+        fs::write(format!("/proc/{process}/uid_map"), format!("{user} {} 1", self.user))?;
+        fs::write(format!("/proc/{process}/gid_map"), format!("{group} {} 1", self.group))
     }
 
     /// Makes the calling process, which is in that namespace, this user.

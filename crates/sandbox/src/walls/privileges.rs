@@ -6,15 +6,23 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_no_new_privs;
+use nix::sys::resource::{Resource, setrlimit};
 
 /// No capability, now or by any program that is executed.
 pub(super) fn give_up() -> io::Result<()> {
     set_no_new_privs()?;
+    forbid_core_dumps()?;
     empty_bounding_set()?;
     // SAFETY: prctl with integers; it empties the ambient set.
     let cleared = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     Errno::result(cleared)?;
     empty_other_sets()
+}
+
+// Where the kernel hands dumps to a program, that runs outside, as root, on what a crashed agent
+// left. A bound of one byte is too small for a file, and tells the kernel not to start the program.
+fn forbid_core_dumps() -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_CORE, 1, 1)?)
 }
 
 // Without the right to (CAP_SETPCAP), there is nothing in the other sets to be bounded, and no new

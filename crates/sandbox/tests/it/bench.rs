@@ -48,6 +48,7 @@ pub(crate) trait Bench {
 pub(crate) struct Processes {
     state: tempfile::TempDir,
     kind: ProcessKind,
+    incarnations: PathBuf,
     folders: AtomicUsize,
 }
 
@@ -65,13 +66,29 @@ impl Processes {
         })
     }
 
+    /// Behind these walls, as `agentcore launch` has it: the host's state is in the code folder.
+    pub(crate) fn behind_with_state_in_code(walls: Walls) -> Self {
+        let mut bench = Self::behind(walls.clone());
+        let state = bench.code().join(".agentcore");
+        fs::create_dir_all(state.join("i")).unwrap();
+        fs::write(state.join("keys.json"), "keys").unwrap();
+        fs::write(bench.code().join("word"), "found\n").unwrap();
+        let hidden = vec![state.clone()];
+        let options = ProcessOptions { walls, hidden, ..ProcessOptions::new(vec![init()]) };
+        bench.kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
+        bench.incarnations = state.join("i");
+        bench
+    }
+
     pub(crate) fn with_init(init: Vec<OsString>) -> Self {
         Self::from(ProcessOptions::new(init))
     }
 
     pub(crate) fn from(options: ProcessOptions) -> Self {
         let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
-        Self { state: tempfile::tempdir().unwrap(), kind, folders: AtomicUsize::new(0) }
+        let state = tempfile::tempdir().unwrap();
+        let incarnations = state.path().join("i");
+        Self { state, kind, incarnations, folders: AtomicUsize::new(0) }
     }
 
     /// Where code of this test's agents may be put.
@@ -83,7 +100,7 @@ impl Processes {
 
     pub(crate) fn next_folder(&self) -> PathBuf {
         let number = self.folders.fetch_add(1, Ordering::Relaxed);
-        self.state.path().join("i").join(format!("{number:016x}"))
+        self.incarnations.join(format!("{number:016x}"))
     }
 
     pub(crate) fn program(&self, program: &str, args: &[&str]) -> SandboxSpec {

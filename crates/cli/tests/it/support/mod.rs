@@ -196,6 +196,8 @@ impl Project {
     async fn host(&self, arguments: &[&str]) -> Host {
         let log = std::fs::File::create(self.path().join("host.log")).unwrap();
         let mut command = self.command(arguments);
+        // The test agent is this very program.
+        command.arg("--read-only").arg(std::env::current_exe().unwrap());
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let pid = child.id().unwrap();
         let record = self.path().join(".agentcore/host.json");

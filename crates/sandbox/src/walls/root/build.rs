@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, pivot_root};
 
+use super::lent::Lender;
 use super::plan::{Bind, Entry, Plan, What};
 use crate::walls::identity::Identity;
 use crate::walls::sys::{
@@ -39,8 +40,8 @@ pub(crate) type Trees = Vec<Option<OwnedFd>>;
 impl Plan {
     /// Takes hold of what is shown. `reader` is who will read it, if not who calls this.
     pub(crate) fn open(&self, reader: Option<Identity>) -> io::Result<Trees> {
-        let _ = reader;
-        self.entries.iter().map(Entry::open).collect()
+        let mut lender = reader.map(Lender::new);
+        self.entries.iter().map(|entry| entry.open(lender.as_mut())).collect()
     }
 
     /// Builds the root and goes there.
@@ -72,11 +73,16 @@ impl Plan {
 }
 
 impl Entry {
-    fn open(&self) -> io::Result<Option<OwnedFd>> {
+    fn open(&self, lender: Option<&mut Lender>) -> io::Result<Option<OwnedFd>> {
         let What::Bind(bind) = self.what else { return Ok(None) };
         let open = || {
             let tree = open_tree(&self.at)?;
-            set_tree_attributes(tree.as_fd(), &bind.attributes())?;
+            match lender {
+                Some(lender) if bind == Bind::Lent => {
+                    lender.lend(tree.as_fd(), &self.at, bind.attributes())?;
+                }
+                _ => set_tree_attributes(tree.as_fd(), &bind.attributes())?,
+            }
             Ok(Some(tree))
         };
         open().map_err(|error| named(&self.at, error))

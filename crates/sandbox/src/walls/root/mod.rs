@@ -7,6 +7,7 @@
 mod build;
 mod code;
 mod incarnation;
+mod lent;
 mod needs;
 mod plan;
 mod system;

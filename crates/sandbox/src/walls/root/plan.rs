@@ -90,6 +90,8 @@ impl Plan {
         for entry in std::mem::take(&mut self.entries) {
             let is_there = match entry.what {
                 What::Bind(Bind::ReadOnly | Bind::Lent) | What::Link(_) => kept.shows(&entry.at),
+                // In something hidden.
+                What::Hidden => !kept.shows(&entry.at),
                 _ => false,
             };
             if !is_there {
@@ -146,5 +148,15 @@ mod tests {
         plan.put_in_order();
         let at: Vec<_> = plan.entries.iter().map(|entry| entry.at.to_str().unwrap()).collect();
         assert_eq!(at, ["/a", "/d/e", "/a/w"]);
+    }
+
+    #[test]
+    fn what_is_hidden_is_hidden_once() {
+        let mut plan = Plan::default();
+        plan.add("/a/state/i", What::Hidden);
+        plan.add("/a/state", What::Hidden);
+        plan.add("/a", What::Bind(Bind::Lent));
+        plan.put_in_order();
+        assert_eq!(plan.entries.len(), 2);
     }
 }

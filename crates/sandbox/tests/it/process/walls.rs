@@ -1,5 +1,7 @@
 //! The walls, from inside.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall};
@@ -137,6 +139,41 @@ async fn landlock_alone_keeps_sessions_from_each_others_files() {
         "refused\n"
     );
     for sandbox in [sandbox, other] {
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn code_that_is_its_owners_alone_can_be_read_and_not_be_written() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let secret = bench.code().join("secret");
+    fs::write(&secret, "word\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(bench.code(), fs::Permissions::from_mode(0o700)).unwrap();
+    let sandbox = idle(&bench).await;
+    assert_eq!(
+        inside(&*sandbox, "cat secret; echo x 2>/dev/null > secret || echo refused").await,
+        "word\nrefused\n"
+    );
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn a_hosts_state_in_the_code_folder_is_hidden() {
+    if !stand(&[Wall::Mount, Wall::Landlock]) {
+        return;
+    }
+    for walls in [standing(), [Wall::Landlock].into()] {
+        let bench = Processes::behind_with_state_in_code(walls);
+        let sandbox = bench.run(&bench.shell("exec sleep 1000")).await;
+        let code = bench.code().display().to_string();
+        assert_eq!(
+            inside(&*sandbox, &format!("cat {code}/.agentcore/keys.json 2>/dev/null; cat word")).await,
+            "found\n"
+        );
         kill(&*sandbox).await;
     }
 }
