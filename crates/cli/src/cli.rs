@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, config, configure, destroy, doctor, invoke, keys, launch, logs, serve, sessions, status,
-    stop_session,
+    audit, config, configure, destroy, doctor, invoke, keys, launch, logs, results, serve, sessions, status,
+    stop_session, tasks,
 };
 
 /// Run agents on this machine: sessions that live while they work, and end when they are idle.
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Launch(launch::Args),
     Serve(serve::Args),
     Invoke(invoke::Args),
+    Results(results::Args),
+    Tasks(tasks::Args),
     Status(status::Args),
     Sessions(sessions::Args),
     StopSession(stop_session::Args),

@@ -27,6 +27,11 @@ impl ClientError {
         matches!(self, Self::NotRunning { .. })
     }
 
+    /// Whether the connection is gone, which may come back.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::NotRunning { .. } | Self::Connection { .. } | Self::CutShort)
+    }
+
     /// Whether the host knows no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)

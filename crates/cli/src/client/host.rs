@@ -129,16 +129,33 @@ impl HostClient {
         path: &str,
         query: Query<'_>,
     ) -> Result<Incoming, ClientError> {
+        let response = self.send(self.own_request(method, path, query)?).await?;
+        if response.status().is_success() {
+            Ok(response.into_body())
+        } else {
+            Err(self.refused(response).await)
+        }
+    }
+
+    /// A request for the host's own API, to be sent by [`send`](Self::send).
+    pub(crate) fn own_request(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let url = self.url(&format!("{OWN_API}{path}"), query);
         let request = Request::builder().method(method).uri(url).body(Full::default());
-        let request = request.map_err(|error| self.connection_error(error.to_string()))?;
-        let response = self.send(request).await?;
+        request.map_err(|error| self.connection_error(error.to_string()))
+    }
+
+    /// The error that an answer of the host's own API is.
+    pub(crate) async fn refused(&self, response: Response<Incoming>) -> ClientError {
         let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
+        match self.collect(response.into_body()).await {
+            Ok(body) => self.refusal(status, &body),
+            Err(error) => error,
         }
-        let body = self.collect(response.into_body()).await?;
-        Err(self.refusal(status, &body))
     }
 
     async fn collect(&self, body: Incoming) -> Result<Bytes, ClientError> {

@@ -4,8 +4,10 @@ mod endpoint;
 mod error;
 mod host;
 pub(crate) mod model;
+pub(crate) mod patience;
 mod signature;
 pub(crate) mod sse;
+pub(crate) mod work;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ClientError;

@@ -1,16 +1,40 @@
 //! Reading server-sent events as they come in.
 
-/// Takes bytes in whatever pieces they come, and gives back the data of each event that is whole.
+/// An event with data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// What kind of event it is, unless it is a plain message.
+    pub(crate) name: Option<String>,
+    /// The id that came with it.
+    pub(crate) id: Option<String>,
+    /// What it says.
+    pub(crate) data: String,
+}
+
+/// Takes bytes in whatever pieces they come, and gives back each event that is whole.
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
     line: Vec<u8>,
+    name: Option<String>,
+    id: Option<String>,
     data: Option<String>,
+    last_id: Option<String>,
     after_carriage_return: bool,
 }
 
 impl EventReader {
-    /// Takes more bytes in.
+    /// Takes more bytes in, for those who want the data alone.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.events(bytes).into_iter().map(|event| event.data).collect()
+    }
+
+    /// The id of the last event that was whole: where to go on after a dropped connection.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// Takes more bytes in.
+    pub(crate) fn events(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
         for &byte in bytes {
             // A line ends with \n, \r, or both.
@@ -28,28 +52,40 @@ impl EventReader {
     /// The event that the stream ended in the middle of, if any. The standard drops it; an answer
     /// that was cut short is better shown.
     pub(crate) fn finish(mut self) -> Option<String> {
-        self.end_of_line().or(self.data)
+        let whole = self.end_of_line().map(|event| event.data);
+        whole.or(self.data)
     }
 
-    fn end_of_line(&mut self) -> Option<String> {
+    fn end_of_line(&mut self) -> Option<Event> {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
-            return self.data.take();
+            return self.end_of_event();
         }
         let line = String::from_utf8_lossy(&line);
-        let value = match line.split_once(':') {
-            Some(("data", value)) => value.strip_prefix(' ').unwrap_or(value),
-            None if line == "data" => "",
-            _ => return None,
-        };
-        match &mut self.data {
-            Some(data) => {
-                data.push('\n');
-                data.push_str(value);
-            }
-            None => self.data = Some(value.to_owned()),
+        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => self.name = Some(value.to_owned()),
+            "id" => self.id = Some(value.to_owned()),
+            "data" => match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                None => self.data = Some(value.to_owned()),
+            },
+            _ => {}
         }
         None
+    }
+
+    /// One without data is none, but its id counts.
+    fn end_of_event(&mut self) -> Option<Event> {
+        let (name, id) = (self.name.take(), self.id.take());
+        if id.is_some() {
+            self.last_id.clone_from(&id);
+        }
+        self.data.take().map(|data| Event { name, id, data })
     }
 }
 
@@ -71,6 +107,15 @@ mod tests {
         let (events, rest) = read(&[text]);
         assert_eq!(events, ["{\"a\": 1}", "two\nlines", ""]);
         assert_eq!(rest, None);
+    }
+
+    #[test]
+    fn an_event_has_a_name_and_an_id_and_the_last_id_is_that_of_a_whole_event() {
+        let mut reader = EventReader::default();
+        let events = reader.events(b"event: tick\ndata: 1\nid: 7\n\n: nothing\nid: 8\n\ndata: 2\nid: 9\n");
+        let tick = Event { name: Some("tick".into()), id: Some("7".into()), data: "1".into() };
+        assert_eq!(events, [tick]);
+        assert_eq!(reader.last_id(), Some("8"));
     }
 
     #[test]

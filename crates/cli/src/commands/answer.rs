@@ -60,7 +60,7 @@ async fn print_body(response: Response<Incoming>) -> anyhow::Result<()> {
 }
 
 /// The error that ends a stream which failed (contract, section 1).
-fn stream_error(event: &str) -> Option<String> {
+pub(super) fn stream_error(event: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(event).ok()?;
     let is_error =
         value["error_type"].is_string() && value["message"] == "An error occurred during streaming";

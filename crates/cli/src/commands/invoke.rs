@@ -6,7 +6,7 @@ use agentcore_protocol::agent::INVOCATIONS_PATH;
 use agentcore_protocol::{SessionId, headers};
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use uuid::Uuid;
 
@@ -15,7 +15,10 @@ use crate::client::model::Agents;
 use crate::client::{Endpoint, HostClient};
 use crate::config::project::Project;
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::output::{self, progress::Waiting};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Send a request to an agent, and print its answer.
 ///
@@ -35,6 +38,9 @@ pub(crate) struct Args {
     /// else the agent's default session]
     #[arg(short, long, value_name = "ID")]
     session_id: Option<SessionId>,
+    /// Do not wait: print the id of the invocation, which `agentcore results` takes
+    #[arg(long, conflicts_with = "dev")]
+    r#async: bool,
     /// Begin a new session
     #[arg(long, conflicts_with = "session_id")]
     new_session: bool,
@@ -68,15 +74,33 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let mut request = Request::post(url).body(Full::new(Bytes::from(body)))?;
     *request.headers_mut() = headers;
 
+    if args.r#async {
+        request.headers_mut().insert(PREFER, HeaderValue::from_static("respond-async"));
+    }
     let waiting = Waiting::for_what("waiting for the agent's answer");
     let response = call.client.send(request).await?;
     drop(waiting);
     call.tell_session(response.headers());
+    if args.r#async && response.status().is_success() {
+        return accepted(&response);
+    }
     if response.status().is_success() {
         answer::print(response).await?;
         return Ok(ExitCode::SUCCESS);
     }
     Err(answer::refusal(response, call.agent.as_deref()).await.into())
+}
+
+/// Prints the id of an invocation that the host has taken over.
+fn accepted<B>(response: &Response<B>) -> anyhow::Result<ExitCode> {
+    let id = response.headers().get(headers::INVOCATION_ID).and_then(|value| value.to_str().ok());
+    let Some(id) = id.filter(|_| response.status() == StatusCode::ACCEPTED) else {
+        let failure = Failure::new("the host answered at once: it does not keep invocations");
+        return Err(failure.hint("update the host, or call without --async").into());
+    };
+    output::line(id)?;
+    output::note(format_args!("Its answer: agentcore results {id} --wait"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whom to call, and in which session.

@@ -13,11 +13,14 @@ pub(crate) mod keys;
 pub(crate) mod launch;
 pub(crate) mod logs;
 mod payload;
+pub(crate) mod results;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 mod signals;
 pub(crate) mod status;
 pub(crate) mod stop_session;
+pub(crate) mod tasks;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -34,6 +37,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Launch(args) => launch::run(&args, &context).await,
         Command::Serve(args) => serve::run(&args, &context).await,
         Command::Invoke(args) => invoke::run(&args, &context).await,
+        Command::Results(args) => results::run(&args, &context).await,
+        Command::Tasks(args) => tasks::run(&args, &context).await,
         Command::Status(args) => status::run(&args, &context).await,
         Command::Sessions(args) => sessions::run(&args, &context).await,
         Command::StopSession(args) => stop_session::run(&args, &context).await,

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod later;
 mod launching;
 mod misbehaving;
 mod packages;

@@ -10,6 +10,9 @@ use crate::registry::DEFAULT_ENDPOINT;
 /// Most characters of a path, or of a name in it, that are written down.
 const LONGEST: usize = 300;
 
+/// What names no agent, and means none by that.
+const NAMELESS: [&str; 4] = ["CreateAgentRuntime", "CancelInvocation", "ForgetInvocation", "CancelTask"];
+
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Asked {
@@ -58,6 +61,9 @@ impl Asked {
             (&Method::DELETE, ["agents", name]) => Self::about(Some("ForgetAgent"), Some(name)),
             (&Method::POST, ["sessions", id, "stop"]) => session("StopSession", id),
             (&Method::GET, ["sessions", id, "logs"]) => session("ReadLogs", id),
+            (&Method::POST, ["invocations", _, "cancel"]) => Self::about(Some("CancelInvocation"), None),
+            (&Method::DELETE, ["invocations", _]) => Self::about(Some("ForgetInvocation"), None),
+            (&Method::POST, ["tasks", _, _, "cancel"]) => Self::about(Some("CancelTask"), None),
             (&Method::GET | &Method::HEAD, _) => Self::default(),
             _ => Self::about(Some("Request"), None),
         }
@@ -68,7 +74,9 @@ impl Asked {
         let said = Parameters::of(uri).unwrap_or_default();
         let served = match &self.agent {
             Some(named) => api.registry.find(named, said.qualifier.as_deref()).ok(),
-            None if self.operation == Some("CreateAgentRuntime") => return (None, None),
+            None if self.operation.is_some_and(|operation| NAMELESS.contains(&operation)) => {
+                return (None, None);
+            }
             None => api.agent(said.agent.as_deref()).ok().map(|agent| agent.name.clone()),
         };
         match served.as_deref().map(|served| served.split_once('@').unwrap_or((served, DEFAULT_ENDPOINT))) {
