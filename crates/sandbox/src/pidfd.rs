@@ -12,15 +12,6 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A descriptor, closed on exec, of the process that has this number now.
-pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = Errno::result(fd)?;
-    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
 /// A handle on one process.
 #[derive(Debug)]
 pub(crate) struct PidFd(OwnedFd);
@@ -28,7 +19,11 @@ pub(crate) struct PidFd(OwnedFd);
 impl PidFd {
     /// A handle on the process that has this number now.
     pub(crate) fn open(pid: i32) -> io::Result<Self> {
-        open(pid).map(Self)
+        // SAFETY: pidfd_open takes two integers and returns a new descriptor (close-on-exec) or -1.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = Errno::result(fd)?;
+        // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
     /// Sends a signal. A process that has ended is none the worse for it.

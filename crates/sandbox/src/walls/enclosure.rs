@@ -1,7 +1,7 @@
 //! The namespaces of a sandbox and the process that holds them.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -15,7 +15,6 @@ use super::root::{self, Trees};
 use super::sys::{self, Cloned};
 use super::{Wall, Walls, inner, privileges};
 use crate::folder::IncarnationFolder;
-use crate::pidfd;
 use crate::wire::Order;
 use crate::wire::{Failure, InStep, Step, StepError};
 
@@ -89,7 +88,9 @@ impl Design {
 pub(crate) struct Enclosure {
     design: Design,
     inner: Pid,
-    handle: OwnedFd,
+    // By descriptors, taken while the inner process may still be looked into; the user namespace
+    // first, for it gives the right to enter the others.
+    namespaces: Vec<(CloneFlags, File)>,
 }
 
 impl Enclosure {
@@ -109,8 +110,7 @@ impl Enclosure {
             }
             Cloned::Parent(inner) => {
                 drop((theirs, trees));
-                let handle = pidfd::open(inner.as_raw()).in_step(Step::MakeNamespaces)?;
-                let enclosure = Self { design, inner, handle };
+                let mut enclosure = Self { design, inner, namespaces: Vec::new() };
                 match enclosure.bring_up(ours) {
                     Ok(()) => Ok(enclosure),
                     Err(error) => {
@@ -122,7 +122,8 @@ impl Enclosure {
         }
     }
 
-    fn bring_up(&self, mut inner: UnixStream) -> Result<(), StepError> {
+    fn bring_up(&mut self, mut inner: UnixStream) -> Result<(), StepError> {
+        self.namespaces = take_hold(self.inner, self.design.namespaces()).in_step(Step::MakeNamespaces)?;
         self.design.identity.map(self.inner).in_step(Step::MapIds)?;
         if let Some(network) = &self.design.network {
             network.outside(self.inner).in_step(Step::MakeNetwork)?;
@@ -144,7 +145,12 @@ impl Enclosure {
     pub(crate) fn enter(&self) -> io::Result<()> {
         // Nobody inside may look into what is not yet sealed.
         nix::sys::prctl::set_dumpable(false)?;
-        Ok(setns(&self.handle, self.design.namespaces())?)
+        self.enter_those(CloneFlags::all())
+    }
+
+    fn enter_those(&self, kinds: CloneFlags) -> io::Result<()> {
+        let wanted = self.namespaces.iter().filter(|(kind, _)| kinds.contains(*kind));
+        wanted.into_iter().try_for_each(|(kind, namespace)| Ok(setns(namespace, *kind)?))
     }
 
     /// Whether it has a network of its own.
@@ -155,7 +161,7 @@ impl Enclosure {
     /// Moves the calling process to that network, and gives up all rights.
     pub(crate) fn enter_network(&self) -> io::Result<()> {
         nix::sys::prctl::set_dumpable(false)?;
-        setns(&self.handle, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+        self.enter_those(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
         privileges::give_up()
     }
 
@@ -176,4 +182,17 @@ impl Enclosure {
         let _ = kill(self.inner, Signal::SIGKILL);
         let _ = waitpid(self.inner, None);
     }
+}
+
+fn take_hold(process: Pid, kinds: CloneFlags) -> io::Result<Vec<(CloneFlags, File)>> {
+    let all = [
+        (CloneFlags::CLONE_NEWUSER, "user"),
+        (CloneFlags::CLONE_NEWPID, "pid"),
+        (CloneFlags::CLONE_NEWNS, "mnt"),
+        (CloneFlags::CLONE_NEWIPC, "ipc"),
+        (CloneFlags::CLONE_NEWUTS, "uts"),
+        (CloneFlags::CLONE_NEWNET, "net"),
+    ];
+    let made = all.into_iter().filter(|(kind, _)| kinds.contains(*kind));
+    made.map(|(kind, name)| Ok((kind, File::open(format!("/proc/{process}/ns/{name}"))?))).collect()
 }

@@ -53,8 +53,9 @@ fn attempt_with(walls: Walls, network: Option<Network>) -> Result<(), String> {
     let design = Design { walls, network, identity, root: root::Plan::bare() };
     match Enclosure::make(design) {
         Ok(enclosure) => {
+            let entered = in_a_child(|| enclosure.enter());
             enclosure.tear_down();
-            Ok(())
+            entered
         }
         Err(StepError { step, source }) => Err(format!("cannot {}: {source}", step.as_str())),
     }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
-use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall};
+use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall, WallReport, Walls};
 use tokio::io::AsyncReadExt;
 
 use crate::bench::{Bench, Processes, kill, standing};
@@ -176,4 +177,20 @@ async fn a_hosts_state_in_the_code_folder_is_hidden() {
         );
         kill(&*sandbox).await;
     }
+}
+
+#[tokio::test]
+async fn as_many_walls_stand_for_a_user_without_rights() {
+    if !nix::unistd::geteuid().is_root() || !stand(&[Wall::User]) {
+        return println!("skipped: only root can be somebody else");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let init = folder.path().join("init");
+    fs::copy(crate::bench::init(), &init).unwrap();
+    let probe = std::process::Command::new(init).arg("--probe").uid(65534).gid(65534).output().unwrap();
+    let report: WallReport = serde_json::from_slice(&probe.stdout).unwrap();
+    let but_for_network =
+        |walls: Walls| walls.into_iter().filter(|wall| *wall != Wall::Network).collect::<Walls>();
+    assert_eq!(but_for_network(report.standing.clone()), but_for_network(standing()), "{report}");
 }
