@@ -1,7 +1,5 @@
 //! Whatever an agent starts ends with it.
 
-use std::fs;
-
 use agentcore_sandbox::{ExitStatus, Sandbox, StopSignal};
 
 use crate::bench::{Bench, Processes, end_of, kill, log, until, until_logged};
@@ -25,11 +23,6 @@ fn daemons(sandbox: &dyn Sandbox) -> Vec<String> {
     log.lines().filter_map(|line| line.strip_prefix("daemon ")).map(str::to_owned).collect()
 }
 
-fn is_alive(pid: &str) -> bool {
-    // A zombie has no program any more.
-    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
-}
-
 #[tokio::test]
 async fn double_forked_daemons_are_killed_with_the_agent() {
     let bench = Processes::new();
@@ -37,7 +30,7 @@ async fn double_forked_daemons_are_killed_with_the_agent() {
     until("two daemons", || daemons(&*sandbox).len() == 2).await;
     until("all counted", || sandbox.usage().unwrap().processes == 3).await;
     assert_eq!(kill(&*sandbox).await.status, ExitStatus::Signal(9));
-    assert!(!daemons(&*sandbox).iter().any(|pid| is_alive(pid)));
+    assert!(bench.left_over().is_empty());
 }
 
 #[tokio::test]
@@ -48,7 +41,7 @@ async fn daemons_do_not_outlive_an_agent_that_leaves() {
     until("two daemons", || daemons(&*sandbox).len() == 2).await;
     drop(sandbox.connect().await.unwrap());
     assert_eq!(end_of(&*sandbox).await.status, ExitStatus::Code(7));
-    assert!(!daemons(&*sandbox).iter().any(|pid| is_alive(pid)));
+    assert!(bench.left_over().is_empty());
 }
 
 #[tokio::test]
@@ -91,7 +84,7 @@ async fn when_init_is_killed_nothing_of_the_agent_stays() {
     crate::bench::kill_init(&spec.folder).await;
     let exit = end_of(&*sandbox).await;
     assert_eq!(exit.status, ExitStatus::Signal(9));
-    assert!(!daemons(&*sandbox).iter().any(|pid| is_alive(pid)));
+    assert!(bench.left_over().is_empty());
     let agentcore_sandbox::Adopted::Exited(found) = bench.kind().adopt(&spec.folder).await.unwrap() else {
         panic!("it has not exited")
     };

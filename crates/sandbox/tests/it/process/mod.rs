@@ -2,6 +2,7 @@
 
 mod bridge;
 mod commands;
+mod cost;
 mod descendants;
 mod hosts;
 mod limits;
