@@ -28,3 +28,12 @@ async fn a_socket_reaches_its_session_and_a_refusal_is_an_exception() {
     drop(socket);
     host.end().await;
 }
+
+#[tokio::test]
+async fn who_asks_for_a_shell_is_told_what_there_is_instead() {
+    let host = TestHost::start().await;
+    let answer = host.get("/runtimes/tester/ws/shells?shellId=mine").await;
+    super::error(&answer, 400, "ValidationException");
+    assert!(answer.text.contains("InvokeAgentRuntimeCommand"), "{}", answer.text);
+    host.end().await;
+}

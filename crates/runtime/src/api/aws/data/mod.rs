@@ -5,6 +5,7 @@ mod command;
 mod invoke;
 mod outcome;
 mod recorded;
+mod shell;
 mod stop;
 mod websocket;
 
@@ -26,4 +27,5 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route("/runtimes/{runtime}/commands", post(command::invoke))
         .route("/runtimes/{runtime}/stopruntimesession", post(stop::stop))
         .route("/runtimes/{runtime}/ws", get(websocket::open))
+        .route("/runtimes/{runtime}/ws/shells", get(shell::refuse))
 }
