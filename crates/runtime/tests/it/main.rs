@@ -12,6 +12,7 @@ mod aws;
 mod callers;
 mod durable;
 mod failures;
+mod hostile;
 mod lifetimes;
 mod limits;
 mod restarts;

@@ -73,6 +73,23 @@ async fn what_reached_no_agent_is_run_by_the_next_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_joined_an_attempt_that_reached_no_agent_is_told_to_try_again() {
+    let host = TestHost::start_with(|options| options.limits.sessions = 1).await;
+    let (first, second) = (session_id("first"), session_id("second"));
+    answer(&host, "one", &first, "{}").await;
+    let attempt = || answer(&host, "two", &second, "{}");
+    let (begun, joined) = tokio::join!(attempt(), attempt());
+    error(&begun, 402, "ServiceQuotaExceededException");
+    // SDKs send this again by themselves; the quota's error they do not.
+    error(&joined, 409, "RetryableConflictException");
+    let stop = signed("POST /runtimes/tester/stopruntimesession", &[(SESSION_ID, &first)], "");
+    host.send(stop).await;
+    sleep(SECOND).await;
+    assert_eq!(attempt().await.json()["count"], 1);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_passed_on_as_it_comes_and_cancelled_when_its_last_listener_leaves() {
     let host = TestHost::start().await;
     let session = session_id("streamed");
