@@ -113,7 +113,7 @@ impl Contender {
     async fn bare(&self) -> anyhow::Result<f64> {
         let port = self.arguments.last().context("the agent has no port")?;
         let address: Address = format!("tcp:127.0.0.1:{port}").parse()?;
-        let request = request("/invocations", "a-bare-process-knows-no-sessions-yet", &payload());
+        let request = request("/invocations", "a-bare-process-knows-no-sessions-yet", &[], &payload());
         let began = Instant::now();
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -134,7 +134,7 @@ impl Contender {
     async fn hosted(&self, host: &HostProcess, run: usize) -> anyhow::Result<f64> {
         let agent = &self.definition.name;
         let session = format!("a-session-for-one-answer-number-{run:04}");
-        let request = request(&target(agent), &session, &payload());
+        let request = request(&target(agent), &session, &[], &payload());
         let mut wire = Wire::open(&host.address()).await?;
         let began = Instant::now();
         let answer = wire.exchange(&request).await?;

@@ -70,6 +70,9 @@ pub(crate) struct LoadOptions {
     /// The path, with its query.
     #[arg(long)]
     pub(crate) target: String,
+    /// Lines of the head beside those that every request has.
+    #[arg(long = "header")]
+    pub(crate) headers: Vec<String>,
     #[arg(long)]
     pub(crate) workload: Workload,
     #[arg(long)]
@@ -95,7 +98,7 @@ impl LoadOptions {
     /// Runs a load generator in a process of its own.
     pub(crate) fn measure(&self) -> anyhow::Result<Measured> {
         let watch: Vec<String> = self.watch.iter().map(u32::to_string).collect();
-        let arguments = [
+        let own = [
             "load-through".to_owned(),
             format!("--at={}", self.at),
             format!("--target={}", self.target),
@@ -104,16 +107,18 @@ impl LoadOptions {
             format!("--seconds={}", self.seconds),
             format!("--watch={}", watch.join(",")),
         ];
-        Program::this(arguments)?.report()
+        let headers = self.headers.iter().map(|line| format!("--header={line}"));
+        Program::this(own.into_iter().chain(headers))?.report()
     }
 }
 
 /// A request to an entrypoint, ready to be sent.
-pub(super) fn request(target: &str, session: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn request(target: &str, session: &str, headers: &[String], payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
+    let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let head = format!(
         "POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\nx-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n\r\n"
+         content-length: {length}\r\nx-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n{headers}\r\n"
     );
     [head.as_bytes(), payload].concat()
 }
@@ -133,7 +138,10 @@ pub(crate) fn run(options: LoadOptions) -> anyhow::Result<()> {
 }
 
 async fn generate(options: LoadOptions) -> anyhow::Result<Measured> {
-    let request: Rc<[u8]> = request(&options.target, SESSION, &options.workload.payload()).into();
+    let request: Rc<[u8]> = {
+        let payload = options.workload.payload();
+        request(&options.target, SESSION, &options.headers, &payload).into()
+    };
     let latencies = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
     let tally = Rc::new(Tally { ended: Cell::new(false), latencies: RefCell::new(latencies) });
     let mut connections = Vec::new();

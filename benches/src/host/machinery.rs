@@ -35,6 +35,8 @@ pub(super) fn agentcore_beside_this() -> anyhow::Result<PathBuf> {
     Ok(agentcore)
 }
 
+/// The host's state, below the folder of a measurement.
+const STATE: &str = "state";
 /// The folder with the code of agents: its entries are linked into each session's working folder.
 const CODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
@@ -71,7 +73,7 @@ impl HostProcess {
             default_agent: agents.first().map(|agent| agent.name.clone()),
             on_shutdown: OnShutdown::Stop,
             agents,
-            ..HostOptions::new(folder.path().join("state"))
+            ..HostOptions::new(folder.path().join(STATE))
         };
         let file = folder.path().join("options.json");
         std::fs::write(&file, serde_json::to_vec(&options)?)?;
@@ -89,6 +91,11 @@ impl HostProcess {
         self.server.pid()
     }
 
+    /// Its state folder.
+    pub(super) fn state(&self) -> PathBuf {
+        self.folder.path().join(STATE)
+    }
+
     /// A folder for files of the measurement.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
@@ -96,9 +103,13 @@ impl HostProcess {
 
     /// Begins a session by invoking it, and says where its agent is.
     pub(super) async fn begin(&self, agent: &str, session: &str, payload: &[u8]) -> anyhow::Result<Agent> {
+        self.begin_with(agent, &request(&target(agent), session, &[], payload)).await
+    }
+
+    /// The same with a request that is ready.
+    pub(super) async fn begin_with(&self, agent: &str, request: &[u8]) -> anyhow::Result<Agent> {
         let before = self.incarnations()?;
-        let request = request(&target(agent), session, payload);
-        let answer = Wire::open(&self.address()).await?.exchange(&request).await?;
+        let answer = Wire::open(&self.address()).await?.exchange(request).await?;
         ensure!(answer.status == 200, "agent {agent} answered {}: {}", answer.status, text(&answer));
         let new = self.incarnations()?.into_iter().find(|folder| !before.contains(folder));
         let folder = new.with_context(|| format!("no session of agent {agent} has begun"))?;
@@ -108,7 +119,7 @@ impl HostProcess {
     }
 
     fn incarnations(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let folder = self.folder.path().join("state").join("i");
+        let folder = self.state().join("i");
         let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
         Ok(entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?)
     }
@@ -117,7 +128,7 @@ impl HostProcess {
     pub(super) async fn stop(&self, agent: &str, session: &str) -> anyhow::Result<()> {
         let mut wire = Wire::open(&self.address()).await?;
         let path = format!("/_agentcore/v1/sessions/{session}");
-        let stop = request(&format!("{path}/stop?agent={agent}"), session, b"");
+        let stop = request(&format!("{path}/stop?agent={agent}"), session, &[], b"");
         let answer = wire.exchange(&stop).await?;
         ensure!(answer.status == 202, "session {session} cannot be stopped: {}", text(&answer));
         let look = format!("GET {path}?agent={agent} HTTP/1.1\r\nhost: localhost\r\n\r\n");

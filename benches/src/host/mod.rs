@@ -1,5 +1,5 @@
-//! The host against the agent itself and against nginx before it, new sessions against bare
-//! processes, and what a thousand idle sessions take.
+//! The host against the agent itself and against nginx before it, with callers who sign, new sessions
+//! against bare processes, and what a thousand idle sessions take.
 
 pub(crate) mod agents;
 mod first_answer;
@@ -8,6 +8,7 @@ pub(crate) mod idle;
 pub(crate) mod load;
 mod machinery;
 mod nginx;
+mod signed;
 mod through;
 pub(crate) mod wire;
 
@@ -21,6 +22,7 @@ use crate::sdk::{document, has_official_sdk, say};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     Through,
+    Signed,
     FirstAnswer,
     Idle,
 }
@@ -83,6 +85,9 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     };
     if wanted(Part::Through) {
         done(runtime.block_on(through::compare(&setup))?)?;
+    }
+    if wanted(Part::Signed) {
+        done(runtime.block_on(signed::compare(&setup))?)?;
     }
     if wanted(Part::FirstAnswer) {
         done(runtime.block_on(first_answer::compare(&setup))?)?;

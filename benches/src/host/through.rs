@@ -119,7 +119,15 @@ impl Stage {
         let seconds = setup.choose(Duration::from_millis(600), Duration::from_millis(300)).as_secs_f64();
         let series = ways.into_iter().map(|(way, at, between)| {
             let watch = std::iter::once(agent.pid).chain(between).collect();
-            let options = LoadOptions { at, target: target(name), workload, connections, seconds, watch };
+            let options = LoadOptions {
+                at,
+                target: target(name),
+                headers: Vec::new(),
+                workload,
+                connections,
+                seconds,
+                watch,
+            };
             Series { case, way, options, rounds: Vec::new() }
         });
         Ok(series.collect())

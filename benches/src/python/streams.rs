@@ -52,6 +52,7 @@ fn rounds(setup: &Setup, servers: &[Server]) -> anyhow::Result<[Vec<f64>; 3]> {
             let options = LoadOptions {
                 at: Address::Tcp(server.address),
                 target: "/invocations".to_owned(),
+                headers: Vec::new(),
                 workload: Workload::Stream,
                 connections: CONNECTIONS,
                 seconds: setup.choose(3.0, 1.5),

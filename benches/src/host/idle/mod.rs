@@ -111,7 +111,7 @@ fn report(figures: &Figures) -> Section {
 async fn begin_all(address: &Address) -> anyhow::Result<()> {
     let mut wire = Wire::open(address).await?;
     for n in 0..SESSIONS {
-        let request = request("/invocations", &format!("an-idle-session-with-number-{n:08}"), b"{}");
+        let request = request("/invocations", &format!("an-idle-session-with-number-{n:08}"), &[], b"{}");
         let answer = wire.exchange(&request).await?;
         let body = String::from_utf8_lossy(&answer.body);
         ensure!(answer.status == 200, "session {n} answered {}: {body}", answer.status);
