@@ -14,5 +14,6 @@ mod packages;
 mod recovery;
 mod seed;
 mod serving;
+mod signing;
 mod support;
 mod without_a_host;
