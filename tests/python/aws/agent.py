@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import uuid
 
 from bedrock_agentcore import BedrockAgentCoreApp
+
+# Process numbers are the same in every session.
+LIFE = uuid.uuid4().hex
 
 app = BedrockAgentCoreApp()
 runs = []
@@ -36,7 +40,7 @@ async def handler(payload, context):
             return dict(context.request_headers or {})
         case "exit":
             os._exit(3)
-    return {"session": context.session_id, "mode": os.environ.get("MODE"), "pid": os.getpid()}
+    return {"session": context.session_id, "mode": os.environ.get("MODE"), "life": LIFE}
 
 
 @app.websocket

@@ -19,7 +19,7 @@ def test_an_agent_answers_in_its_session(data, tester, session):
     assert (answer["runtimeSessionId"], answer["statusCode"]) == (session, 200)
     assert answer["contentType"].startswith("application/json")
     again, _ = invoke(data, tester, {}, runtimeSessionId=session)
-    assert again["pid"] == body["pid"], "the session lives on"
+    assert again["life"] == body["life"], "the session lives on"
 
 
 def test_a_session_is_made_up_when_none_is_named(data, tester):
@@ -102,4 +102,4 @@ def test_a_stopped_session_begins_anew(data, tester, session):
     with pytest.raises(data.exceptions.ResourceNotFoundException):
         data.stop_runtime_session(agentRuntimeArn=tester, runtimeSessionId=new_session())
     after, _ = invoke(data, tester, {}, runtimeSessionId=session)
-    assert after["pid"] != before["pid"]
+    assert after["life"] != before["life"]
