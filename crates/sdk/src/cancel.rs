@@ -15,9 +15,14 @@ struct Accepted {
 }
 
 impl Shared {
+    /// The task whose end this path stands for, if a host is there to ask.
+    pub(crate) fn task_to_cancel(&self, path: &str) -> Option<TaskId> {
+        task_to_cancel(path).filter(|_| self.hosted)
+    }
+
     /// The answer, if this request asks for the end of a task and a host is there to ask.
     pub(crate) fn cancellation<B>(&self, request: &Request<B>) -> Option<Response> {
-        let task_id = task_to_cancel(request.uri().path()).filter(|_| self.hosted)?;
+        let task_id = self.task_to_cancel(request.uri().path())?;
         if request.method() != Method::POST {
             return Some(respond::method_not_allowed("POST"));
         }

@@ -79,9 +79,6 @@ impl AppService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if let Some(answer) = self.shared.cancellation(&request) {
-            return Either::Left(ready(Ok(answer)));
-        }
         if let Some(front) = self.front_for(&request) {
             let answer = front.answer(request.map(Body::new));
             return Either::Right(Box::pin(async move { Ok(answer.await) }));
@@ -121,7 +118,11 @@ impl AppService {
             (PING_PATH, _) => at_once(respond::method_not_allowed("GET, HEAD")),
             (INVOCATIONS_PATH, _) => at_once(respond::method_not_allowed("POST")),
             (WEBSOCKET_PATH, _) => at_once(respond::method_not_allowed("GET")),
-            _ => at_once(respond::text(StatusCode::NOT_FOUND, "Not Found")),
+            _ => at_once(
+                self.shared
+                    .cancellation(&request)
+                    .unwrap_or_else(|| respond::text(StatusCode::NOT_FOUND, "Not Found")),
+            ),
         }
     }
 }
@@ -129,7 +130,9 @@ impl AppService {
 impl AppService {
     /// The front, if there is one and it answers this request.
     fn front_for<B>(&self, request: &Request<B>) -> Option<&Arc<dyn Front>> {
-        let front = self.shared.front.as_ref().filter(|_| request.uri().path() != PING_PATH)?;
+        let path = request.uri().path();
+        let taken = path != PING_PATH && self.shared.task_to_cancel(path).is_none();
+        let front = self.shared.front.as_ref().filter(|_| taken)?;
         front.takes(request.method(), request.uri()).then_some(front)
     }
 }

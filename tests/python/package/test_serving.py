@@ -204,6 +204,25 @@ def test_a_tasks_result_error_and_cancellation_are_on_record():
         assert record(task) == ("cancelled", None, None)
 
 
+@pytest.mark.parametrize("way", ["rust", "uvicorn"])
+def test_a_host_that_keeps_the_journal_ends_one_task_and_reads_so(way, tmp_path):
+    with served(way, "agents.behaviour", "make_async", {"AGENTCORE_JOURNAL_DIR": str(tmp_path)}) as agent:
+        agent.invoke({"do": "background"})
+        jobs = lambda: agent.invoke({"do": "info"}).json()["running_jobs"]  # noqa: E731
+        path = f"/_agentcore/v1/tasks/{eventually(jobs)[0]['task_id']}/cancel"
+        assert agent.client.post(path).status_code == 202
+        eventually(lambda: not jobs())
+        lines = [json.loads(line) for line in (tmp_path / "tasks.jsonl").read_text().splitlines()]
+        assert [line["event"] for line in lines] == ["started", "cancelled"]
+        assert agent.client.post(path).status_code == 409
+
+
+@pytest.mark.parametrize("way", ["rust", "uvicorn"])
+def test_without_a_host_nobody_else_ends_a_task(way):
+    with served(way, "agents.behaviour", "make_async") as agent:
+        assert agent.client.post("/_agentcore/v1/tasks/1/cancel").status_code == 404
+
+
 def test_a_fork_is_answered_with_a_clear_error():
     with served("rust", "agents.variants", "forking") as agent:
         answer = agent.invoke({}).json()

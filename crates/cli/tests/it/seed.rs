@@ -4,31 +4,19 @@ use std::time::Duration;
 
 use crate::support::{Project, eventually, http, python};
 
-/// The document's example with its imports, and with work that is done when the test says so, not
-/// after ten seconds.
-const AGENT: &str = r#"import asyncio, os
-from bedrock_agentcore import BedrockAgentCoreApp
+/// The document's example.
+const EXAMPLE: &str = include_str!("../../../../examples/python/async_task_decorator.py");
+/// Its ten seconds of work.
+const WORK: &str = "    await asyncio.sleep(10)  # Status becomes \"HealthyBusy\"\n";
 
-app = BedrockAgentCoreApp()
-
-@app.async_task
-async def background_work():
-    while not os.path.exists("DONE"):
-        await asyncio.sleep(0.02)  # Status becomes "HealthyBusy"
-    return "done"
-
-@app.entrypoint
-async def handler(event):
-    asyncio.create_task(background_work())
-    return {"status": "started"}
-
-if __name__ == "__main__":
-    app.run()
-"#;
-
-/// The agent of a project, whose work it is that ends.
+/// The example with work that is done when the test says so, not after ten seconds.
 fn agent(project: &Project) -> String {
-    AGENT.replace("DONE", &project.done().to_string_lossy())
+    assert_eq!(EXAMPLE.matches(WORK).count(), 1, "the example has another line of work");
+    let until_told = format!(
+        "    while not __import__(\"os\").path.exists({:?}):\n        await asyncio.sleep(0.02)\n",
+        project.done()
+    );
+    EXAMPLE.replace(WORK, &until_told)
 }
 
 /// Waits until `curl /ping` says so.
