@@ -11,9 +11,9 @@ use std::rc::Rc;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid};
 
 use super::KILL_SIGNAL;
 use super::agent;
@@ -29,6 +29,7 @@ use crate::ResourceLimits;
 use crate::cgroup::Leaf;
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::RotatedLog;
+use crate::proc::Proc;
 use crate::walls::enclosure::Design;
 use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Order, Reply, Step, StepError};
@@ -133,7 +134,15 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
 fn enclose(order: &Order, folder: &IncarnationFolder) -> Result<Option<Rc<Enclosure>>, StepError> {
     let design = Design::of(order, folder).in_step(Step::OpenRoot)?;
     agent::give_folders(folder, design.identity).in_step(Step::MakeFolders)?;
-    design.is_enclosed().then(|| Enclosure::make(design).map(Rc::new)).transpose()
+    // What carries its network may be there already.
+    let made = design.is_enclosed().then(|| Enclosure::make(design).map(Rc::new)).transpose();
+    made.inspect_err(|_| kill_descendants())
+}
+
+fn kill_descendants() {
+    for pid in Proc::default().descendants(std::process::id().cast_signed()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 impl Start {
@@ -141,6 +150,7 @@ impl Start {
         if let Some(enclosure) = &self.enclosure {
             enclosure.tear_down();
         }
+        kill_descendants();
         self.cgroups.remove();
     }
 

@@ -19,7 +19,7 @@ use crate::log::open_for_appending;
 use crate::pidfd::PidFd;
 use crate::removal::remove_tree;
 use crate::wire::{Order, Reply, StepError};
-use crate::{Sandbox, SandboxSpec, StartError, StopSignal};
+use crate::{NetworkMode, Sandbox, SandboxSpec, StartError, StopSignal, Wall};
 
 /// Starts what `spec` describes.
 pub(super) async fn start(context: Arc<Context>, spec: &SandboxSpec) -> Result<Arc<dyn Sandbox>, StartError> {
@@ -55,11 +55,21 @@ async fn start_to_the_end(
     started
 }
 
+// What somebody asked for is not left out in silence.
+fn check_network(context: &Context, spec: &SandboxSpec) -> Result<(), StartError> {
+    if spec.network == NetworkMode::Host || context.options.walls.contains(&Wall::Network) {
+        return Ok(());
+    }
+    let missing = io::Error::other("this machine cannot, as `agentcore doctor` explains");
+    Err(setup("give the agent a network of its own", missing))
+}
+
 async fn run(
     context: &Arc<Context>,
     spec: &SandboxSpec,
     folder: &IncarnationFolder,
 ) -> Result<Arc<ProcessSandbox>, StartError> {
+    check_network(context, spec)?;
     let (command, at) = (context.options.init.clone(), folder.clone());
     let newborn = blocking(move || give_birth(command, &at)).await;
     let Newborn { init, host } = newborn.map_err(|source| setup("start the init process", source))??;

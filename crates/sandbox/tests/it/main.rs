@@ -4,5 +4,6 @@
 
 mod bench;
 mod contract;
+mod escape;
 mod lab;
 mod process;

@@ -54,15 +54,19 @@ pub(crate) enum Way {
 
 /// Why no session can be let outside in a network namespace of its own.
 #[derive(Debug, thiserror::Error)]
-#[error("links between sessions and this machine cannot be made ({0}), and there is no program `pasta`")]
-pub(crate) struct NoEgress(io::Error);
+#[error("links between sessions and this machine cannot be made ({link}), and the program `pasta` {pasta}")]
+pub(crate) struct NoEgress {
+    link: io::Error,
+    pasta: String,
+}
 
 impl Way {
     /// The way that is open here, to this user. Nothing is changed for it.
     pub(crate) fn find() -> Result<Self, NoEgress> {
-        match router::is_possible() {
-            Ok(()) => Ok(Self::Link),
-            Err(error) => pasta::find().map(Self::Pasta).ok_or(NoEgress(error)),
+        let Err(link) = router::is_possible() else { return Ok(Self::Link) };
+        match pasta::find() {
+            Ok(program) => Ok(Self::Pasta(program)),
+            Err(pasta) => Err(NoEgress { link, pasta }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A session's way out where this process may not make links: `pasta`, of the package passt. It
 //! carries the session's connections over sockets of its own, as any program's.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use nix::unistd::Pid;
 
 use crate::SANDBOX_VARIABLE;
 
+/// Where it is looked for: init has no PATH.
+const FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin"];
 /// Everything that would join the session to this machine is off.
 const ARGUMENTS: [&str; 16] = [
     "--quiet",
@@ -32,10 +35,18 @@ const ARGUMENTS: [&str; 16] = [
     "none",
 ];
 
-/// The program, if it is installed.
-pub(super) fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    std::env::split_paths(&path).map(|folder| folder.join("pasta")).find(|program| program.is_file())
+/// What it makes links with.
+const DEVICE: &str = "/dev/net/tun";
+
+/// The program, or what it is that keeps it from being used.
+pub(super) fn find() -> Result<PathBuf, String> {
+    let program =
+        FOLDERS.iter().map(|folder| Path::new(folder).join("pasta")).find(|program| program.is_file());
+    let program = program.ok_or("is not installed")?;
+    match File::options().read(true).write(true).open(DEVICE) {
+        Ok(_) => Ok(program),
+        Err(error) => Err(format!("cannot use {DEVICE}: {error}")),
+    }
 }
 
 /// Joins the namespaces of that process. Returns when the session's link is there; the program goes

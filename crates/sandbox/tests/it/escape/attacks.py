@@ -1,8 +1,8 @@
 """Attacks from inside a session, one after the other.
 
 Runs as an agent. Its only argument is JSON: what the driver put beside the session to be attacked.
-For each attempt it prints one line of JSON: the attempt, the wall that should stop it, whether it
-was `stopped` or has `escaped`, and by which error or with what.
+For each attempt it writes one line of JSON to the file `outcomes`: the attempt, the wall that should stop it, whether it
+was `stopped` or has `escaped`, and by which error or with what. `tried` is for the driver to judge.
 """
 
 import ctypes
@@ -40,6 +40,10 @@ CALLS = {
 
 class Stopped(Exception):
     """Stopped by something that is no error number."""
+
+
+class Tried(Exception):
+    """Done, as far as can be seen from inside."""
 
 
 def attempt(wall, name, reached=()):
@@ -82,7 +86,7 @@ def read(path):
 
 @attempt("mount", "see that another session's folder is there")
 def _():
-    return str(os.stat(TARGET["folder"]))
+    return f"it belongs to {os.stat(TARGET['folder']).st_uid}"
 
 
 @attempt("mount", "read another session's files")
@@ -436,6 +440,14 @@ def _():
 # --- its own place ----------------------------------------------------------------------------
 
 
+@attempt("capabilities", "keep a capability within reach")
+def _():
+    PR_CAPBSET_READ, CAP_SYS_ADMIN = 23, 21
+    if check(LIBC.prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0)):
+        return "CAP_SYS_ADMIN"
+    raise Stopped("there is none")
+
+
 @attempt("mount", "write where its code is")
 def _():
     with open(TARGET["code"] + "/planted", "w") as file:
@@ -444,17 +456,17 @@ def _():
 
 @attempt("mount", "write its own exit record")
 def _():
-    with open(os.path.dirname(os.environ["TMPDIR"]) + "/exit", "w") as file:
+    with open(TARGET["own_folder"] + "/exit", "w") as file:
         file.write("{}")
-    return "written"
+    raise Tried("exit")
 
 
 @attempt("mount", "replace its own log by a link to a file of the machine")
 def _():
-    folder = os.path.dirname(os.environ["TMPDIR"])
+    folder = TARGET["own_folder"]
     os.symlink(TARGET["machine_file"], folder + "/log.planted")
     os.rename(folder + "/log.planted", folder + "/log")
-    return "replaced"
+    raise Tried("log")
 
 
 @attempt("mount", "link to a file of the machine")
@@ -494,9 +506,13 @@ def outcome(function, reached):
         return "escaped" if error.errno in reached else "stopped", errno.errorcode.get(error.errno, "TIMEOUT" if isinstance(error, TimeoutError) else str(error))
     except Stopped as reason:
         return "stopped", str(reason)
+    except Tried as what:
+        return "tried", str(what)
 
 
-for wall, name, function, reached in ATTEMPTS:
-    result, by = outcome(function, reached)
-    print(json.dumps({"attempt": name, "wall": wall, "result": result, "by": by}), flush=True)
-print(json.dumps({"attempts": len(ATTEMPTS)}), flush=True)
+# Not to the log: that is attacked too.
+with open("outcomes", "w") as outcomes:
+    for wall, name, function, reached in ATTEMPTS:
+        result, by = outcome(function, reached)
+        print(json.dumps({"attempt": name, "wall": wall, "result": result, "by": by}), file=outcomes, flush=True)
+    print(json.dumps({"attempts": len(ATTEMPTS)}), file=outcomes)

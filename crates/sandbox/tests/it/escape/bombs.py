@@ -1,0 +1,81 @@
+"""Takes all that is to be had of one thing, from inside a session with limits. Each ends by itself
+at a bound that is far beyond the limit."""
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+
+
+def tell(attempt, stopped, by):
+    outcome = {"attempt": attempt, "wall": "limits", "result": "stopped" if stopped else "escaped", "by": by}
+    print("\n" + json.dumps(outcome), flush=True)
+
+
+def forks():
+    children = []
+    stopped = None
+    for _ in range(2000):
+        try:
+            child = os.fork()
+        except OSError as error:
+            stopped = error
+            break
+        if child == 0:
+            signal.pause()
+        children.append(child)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    by = f"{errno.errorcode[stopped.errno]}" if stopped else f"{len(children)} processes"
+    tell("fork without end", stopped, by)
+
+
+def memory():
+    child = os.fork()
+    if child == 0:
+        hoard = []
+        for _ in range(512):
+            hoard.append(bytearray(os.urandom(1 << 12) * (1 << 8)))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status)
+    tell("take all memory", killed or os.WEXITSTATUS(status), signal.Signals(os.WTERMSIG(status)).name if killed else "MemoryError")
+
+
+def descriptors():
+    held = []
+    stopped = None
+    try:
+        for _ in range(2_000_000):
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError as error:
+        stopped = error
+    for descriptor in held:
+        os.close(descriptor)
+    tell("open files without end", stopped, errno.errorcode[stopped.errno] if stopped else f"{len(held)} files")
+
+
+def log():
+    line = b"x" * 1023 + b"\n"
+    for _ in range(16 * 1024):
+        os.write(1, line)
+    tell("write log without end", True, "the oldest goes")
+
+
+def stay():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            print("hidden", flush=True)
+            for descriptor in range(3):
+                os.close(descriptor)
+            time.sleep(1000)
+        os._exit(0)
+    time.sleep(1000)
+
+
+{"forks": forks, "memory": memory, "descriptors": descriptors, "log": log, "stay": stay}[sys.argv[1]]()
