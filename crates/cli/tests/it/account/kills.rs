@@ -28,7 +28,7 @@ async fn hosts_and_agents_killed_at_any_moment_lose_nothing_that_was_acknowledge
 async fn kill_under_load(rounds: usize, pause: Duration) {
     let project = Project::with_test_agent(&[]).await;
     let marks = project.path().join("marks");
-    std::fs::create_dir(&marks).unwrap();
+    super::keep_marks(&marks);
     let mut host = project.serve(&[]).await;
     let book = Book::at(&host.url);
     let callers: Vec<_> = (0..CALLERS).map(|caller| ask(&book, &marks, caller, pause)).collect();

@@ -46,10 +46,11 @@ async fn a_power_failure_at_any_moment_loses_nothing_that_was_acknowledged() {
 async fn run_under_strace(project: &Project) -> Vec<Happened> {
     let (state, trace) = (project.path().join(".agentcore"), project.path().join("trace"));
     let marks = project.path().join("marks");
-    std::fs::create_dir(&marks).unwrap();
+    super::keep_marks(&marks);
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-y", "-xx", "-s", "1000000", "-e", CALLS, "-o"]).arg(&trace);
-    strace.arg(agentcore()).args(["serve", "--listen", "127.0.0.1:0", "--on-shutdown", "stop", "--state"]);
+    strace.arg(agentcore()).arg("serve").arg("--read-only").arg(std::env::current_exe().unwrap());
+    strace.args(["--listen", "127.0.0.1:0", "--on-shutdown", "stop", "--state"]);
     strace.arg(&state).current_dir(project.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut strace = strace.kill_on_drop(true).spawn().unwrap();
     let record = eventually("the host serves", || async {

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 
 /// The test that serves when it is run as an agent.
 pub(crate) const TEST_NAME: &str = "support::agent::serves_when_it_is_run_as_an_agent";
+/// The socket at which marks are taken, in their folder.
+pub(crate) const MARKS: &str = "sock";
 /// Set where it is to serve.
 const ROLE: &str = "RUN_AS_TEST_AGENT";
 
@@ -48,8 +51,7 @@ fn serves_when_it_is_run_as_an_agent() {
                 std::future::pending::<()>().await;
             }
             if let Some(file) = payload["mark"].as_str() {
-                let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-                file.write_all(b"run\n").unwrap();
+                mark(Path::new(file)).unwrap();
             }
             if let Some(millis) = payload["sleep_ms"].as_u64() {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -58,6 +60,14 @@ fn serves_when_it_is_run_as_an_agent() {
         }
     };
     App::new().grace(Duration::from_millis(100)).entrypoint(handler).run().unwrap();
+}
+
+/// Has a mark left at `file`, by whoever listens beside it.
+fn mark(file: &Path) -> std::io::Result<()> {
+    let mut listener = UnixStream::connect(file.with_file_name(MARKS))?;
+    listener.write_all(file.file_name().unwrap_or_default().as_encoded_bytes())?;
+    listener.shutdown(std::net::Shutdown::Write)?;
+    listener.read_exact(&mut [0])
 }
 
 /// A server without a library: pings are fine, invocations are answered with bytes.
