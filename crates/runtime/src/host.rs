@@ -1,6 +1,7 @@
 //! A host from start to end.
 
 mod agents;
+mod patience;
 mod serve;
 mod state_folder;
 mod tls;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, Authorizers, Front, Replays, front, keep_within_bounds, recover};
+use crate::api::{Api, Authorizers, Front, Quotas, Replays, front, keep_within_bounds, recover};
 use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
 use crate::journal::Journals;
@@ -34,6 +35,7 @@ use crate::store::{Store, StoreError};
 use crate::time::HostClock;
 use state_folder::StateFolder;
 
+pub(crate) use patience::Patience;
 pub use state_folder::{HOST_RECORD_FILE, HostRecord};
 use tls::Tls;
 pub use tls::{TlsError, TlsOptions};
@@ -180,6 +182,7 @@ impl Host {
         let record = HostRecord::new(address, tls.is_some(), clock.timestamp());
         let api = Api {
             gate,
+            quotas: Quotas::new(options.requests_per_second()),
             audit: audit.clone(),
             authorizers: Authorizers::new(),
             manager: manager.clone(),

@@ -14,6 +14,9 @@ use crate::registry::AwsIdentity;
 /// Where a host listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// How many requests per second a principal may make of a host that others reach.
+const REQUESTS_PER_SECOND: u32 = 200;
+
 /// Everything a host is told when it starts. Unknown fields are refused; printed as JSON it is the
 /// effective configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +84,14 @@ impl HostOptions {
     }
 }
 
+impl HostOptions {
+    /// How many requests a principal may make per second; `None`: as many as they like.
+    pub(crate) fn requests_per_second(&self) -> Option<u32> {
+        let default = if self.listen.ip().is_loopback() { 0 } else { REQUESTS_PER_SECOND };
+        Some(self.limits.requests_per_second.unwrap_or(default)).filter(|limit| *limit > 0)
+    }
+}
+
 fn default_listen() -> SocketAddr {
     DEFAULT_LISTEN
 }
@@ -121,11 +132,19 @@ pub struct HostLimits {
     pub new_sessions_per_second: u32,
     /// Requests in flight per session.
     pub requests_per_session: u32,
+    /// Requests per second of each principal, with as many in one burst; 0 is no limit. By default
+    /// there is none on a loopback address, and 200 elsewhere.
+    pub requests_per_second: Option<u32>,
 }
 
 impl Default for HostLimits {
     fn default() -> Self {
-        Self { sessions: 2_000, new_sessions_per_second: 50, requests_per_session: 256 }
+        Self {
+            sessions: 2_000,
+            new_sessions_per_second: 50,
+            requests_per_session: 256,
+            requests_per_second: None,
+        }
     }
 }
 

@@ -15,10 +15,19 @@ impl TokenBucket {
         Self { per_second, tokens: per_second, filled_at: now }
     }
 
+    /// Whether nothing was taken lately.
+    pub(crate) fn is_full(&self, now: Moment) -> bool {
+        self.filled(now) >= self.per_second
+    }
+
+    fn filled(&self, now: Moment) -> f64 {
+        let gained = now.since(self.filled_at).as_secs_f64() * self.per_second;
+        (self.tokens + gained).min(self.per_second)
+    }
+
     /// Takes a token, if there is one.
     pub(crate) fn take(&mut self, now: Moment) -> bool {
-        let gained = now.since(self.filled_at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.per_second);
+        self.tokens = self.filled(now);
         self.filled_at = now;
         let taken = self.tokens >= 1.0;
         if taken {
@@ -39,6 +48,7 @@ mod tests {
         assert_eq!((0..6).filter(|_| bucket.take(at(0))).count(), 4);
         assert!(!bucket.take(at(200)));
         assert!(bucket.take(at(251)));
+        assert!(!bucket.is_full(at(1_000)) && bucket.is_full(at(1_300)));
         assert_eq!((0..9).filter(|_| bucket.take(at(60_000))).count(), 4);
     }
 }

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Serve plain HTTP beyond loopback: TLS ends at a proxy in front of the host
     #[arg(long, conflicts_with = "tls_cert")]
     behind_proxy: bool,
+    /// Requests per second that each caller may make; 0 is no limit [default: 200 beyond loopback]
+    #[arg(long, value_name = "N")]
+    max_requests_per_second: Option<u32>,
     /// What becomes of the sessions when the host is told to end [default: leave]
     #[arg(long)]
     on_shutdown: Option<Shutdown>,
@@ -117,6 +120,7 @@ fn options(args: &Args) -> anyhow::Result<HostOptions> {
         let unusable = |error| Failure::new(format!("{}: {error}", root.display())).hint(hint);
         options.code_root = Some(root.canonicalize().map_err(unusable)?);
     }
+    options.limits.requests_per_second = args.max_requests_per_second.or(options.limits.requests_per_second);
     options.auth.required |= args.require_auth;
     options.auth.plain_http |= args.behind_proxy;
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {

@@ -37,6 +37,8 @@ pub(crate) enum ApiError {
     UnknownAgent(String),
     NoDefaultAgent(Vec<String>),
     NotAdmitted(NotAdmitted),
+    /// The principal has made so many requests within a second.
+    TooOften(u32),
     DidNotStart(Ended),
     Exchange(ExchangeError),
     /// The session ended while the agent worked on the answer.
@@ -87,7 +89,7 @@ impl ApiError {
             Self::NotCancelled(NotCancelled::NotTold(_)) => StatusCode::BAD_GATEWAY,
             Self::NotAdmitted(NotAdmitted::UnknownAgent(_)) | Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotAdmitted(NotAdmitted::ShuttingDown) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotAdmitted(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotAdmitted(_) | Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Exchange(ExchangeError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Exchange(ExchangeError::Incomplete) => StatusCode::BAD_REQUEST,
             Self::Exchange(ExchangeError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
@@ -129,6 +131,7 @@ impl ApiError {
                 .with_details(format!("name one with ?agent=NAME; there are: {}", names.join(", "))),
             Self::NotAdmitted(NotAdmitted::UnknownAgent(name)) => unknown_agent(name),
             Self::NotAdmitted(why) => ErrorBody::new(why.to_string()),
+            Self::TooOften(limit) => ErrorBody::new(too_often(*limit)),
             Self::DidNotStart(ended) if ended.reason.kind == StopKind::StartupFailed => {
                 explained(format!("The agent did not start: {}", ended.reason.detail), ended)
             }
@@ -188,6 +191,11 @@ impl ApiError {
             }
         }
     }
+}
+
+/// What somebody is told who asks too often.
+pub(super) fn too_often(limit: u32) -> String {
+    format!("you have made {limit} requests within a second, as many as you may: try again in a second")
 }
 
 fn unknown_agent(name: &str) -> ErrorBody<'static> {

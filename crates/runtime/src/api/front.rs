@@ -20,20 +20,27 @@ use hyper::service::Service;
 
 use super::witness::{Peer, Witness};
 use super::{Api, gate, root};
+use crate::host::Patience;
 
 /// Serves the connections of a socket. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
     pub(crate) api: Arc<Api>,
     pub(super) router: Router,
-    /// Who is at the other end of the connection.
-    pub(super) peer: Option<Peer>,
+    pub(super) connection: Option<Connection>,
+}
+
+/// One connection to it.
+#[derive(Clone)]
+pub(super) struct Connection {
+    peer: Peer,
+    patience: Patience,
 }
 
 impl Front {
     /// What it serves somebody who has connected.
-    pub(crate) fn to(&self, peer: SocketAddr) -> Self {
-        Self { peer: Some(Peer(peer)), ..self.clone() }
+    pub(crate) fn to(&self, peer: SocketAddr, patience: Patience) -> Self {
+        Self { connection: Some(Connection { peer: Peer(peer), patience }), ..self.clone() }
     }
 
     /// Everything that is served, for callers without a socket.
@@ -48,14 +55,19 @@ impl Service<Request<Incoming>> for Front {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        let (mut request, peer) = match &self.connection {
+            Some(Connection { peer, patience }) => {
+                (request.map(|body| Body::new(patience.with_body(body))), Some(*peer))
+            }
+            None => (request.map(Body::new), None),
+        };
         if request.method() != Method::POST || request.uri().path() != INVOCATIONS_PATH {
-            if let Some(peer) = self.peer {
+            if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             return Box::pin(tower_service::Service::call(&mut self.router(), request));
         }
-        let (api, peer) = (self.api.clone(), self.peer);
+        let api = self.api.clone();
         Box::pin(async move {
             Ok(match gate::pass(&api, request, peer).await {
                 Ok((request, witness)) => {

@@ -43,6 +43,8 @@ pub(super) async fn pass(
         Ok(admitted) => admitted,
         Err(answer) => return Err(Witness::of_stranger(api, &parts, peer).told(answer)),
     };
+    // Neither is on record: it reached nothing, and would push out what did.
+    api.quotas.take(&principal, &api.clock).map_err(|error| aws::told(parts.uri.path(), error))?;
     let witness = Witness::of(api, &parts, &principal, peer);
     parts.extensions.insert(Caller::new(principal));
     Ok((Request::from_parts(parts, body), witness))

@@ -17,6 +17,7 @@ mod front;
 mod gate;
 mod proxy;
 mod query;
+mod quota;
 mod root;
 mod subprotocol;
 mod tokens;
@@ -48,11 +49,13 @@ pub(crate) use aws::Replays;
 pub(crate) use durable::{keep_within_bounds, recover};
 
 pub(crate) use front::Front;
+pub(crate) use quota::Quotas;
 pub(crate) use tokens::Authorizers;
 
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) gate: Gate,
+    pub(crate) quotas: Quotas,
     pub(crate) audit: AuditLog,
     pub(crate) authorizers: Authorizers,
     pub(crate) manager: Arc<Manager>,
@@ -86,7 +89,7 @@ pub(crate) fn front(api: Api) -> Front {
         )
         .layer(from_fn_with_state(api.clone(), gate::check))
         .with_state(api.clone());
-    Front { api, router, peer: None }
+    Front { api, router, connection: None }
 }
 
 impl Api {

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::patience::Patience;
 use super::tls::Tls;
 use super::wakes::polled_in_place;
 use crate::api::Front;
@@ -48,7 +49,7 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                let served = serve_stream(stream, tls.clone(), front.to(peer), closing.clone());
+                let served = serve_stream((stream, peer), tls.clone(), front.clone(), closing.clone());
                 let served = polled_in_place(served);
                 tasks.spawn(async move {
                     served.await;
@@ -84,31 +85,44 @@ async fn accept(
 }
 
 /// Whatever connects, until it ends.
-async fn serve_stream(stream: TcpStream, tls: Option<Tls>, front: Front, closing: CancellationToken) {
+async fn serve_stream(
+    (stream, peer): (TcpStream, SocketAddr),
+    tls: Option<Tls>,
+    front: Front,
+    closing: CancellationToken,
+) {
+    let patience = Patience::default();
+    let front = front.to(peer, patience.clone());
     // Answers are small and come one at a time: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => serve_connection(stream, front, closing).await,
+        None => serve_connection(stream, front, patience, closing).await,
         // What TLS needs is not to make every connection larger.
-        Some(tls) => Box::pin(serve_tls(stream, tls, front, closing)).await,
+        Some(tls) => Box::pin(serve_tls(stream, tls, front, patience, closing)).await,
     }
 }
 
 /// One connection with TLS. After `closing`, nobody's handshake is waited for.
-async fn serve_tls(stream: TcpStream, tls: Tls, front: Front, closing: CancellationToken) {
+async fn serve_tls(
+    stream: TcpStream,
+    tls: Tls,
+    front: Front,
+    patience: Patience,
+    closing: CancellationToken,
+) {
     let shaken = tokio::select! {
         shaken = tls.accept(stream) => shaken,
         () = closing.cancelled() => return,
     };
     match shaken {
-        Ok(stream) => serve_connection(stream, front, closing).await,
+        Ok(stream) => serve_connection(stream, front, patience, closing).await,
         // Scanners and clients that do not trust the certificate; they have been told.
         Err(error) => tracing::debug!(error = %error, "a connection was not made"),
     }
 }
 
 /// One connection, until it ends; after `closing`, until the request in flight is answered.
-async fn serve_connection<S>(stream: S, front: Front, closing: CancellationToken)
+async fn serve_connection<S>(stream: S, front: Front, patience: Patience, closing: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -116,11 +130,15 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), front)
+        .serve_connection(TokioIo::new(patience.with_stream(stream)), front)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        stalled = patience.lost() => {
+            tracing::debug!(?stalled, "a caller stood still in the midst of a request");
+            return;
+        }
         () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -4,6 +4,7 @@ use agentcore_protocol::agent::MAX_PAYLOAD_BYTES;
 use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Answer, TestHost, session_id};
 
@@ -91,5 +92,51 @@ async fn a_payload_that_ends_early_is_the_callers_fault() {
     let body = Body::from_stream(stream::iter(pieces));
     let answer = Answer::of(host.send(host.invocation(&session, body)).await).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_one_principal_come_at_a_rate() {
+    let host = TestHost::start_with(|options| options.limits.requests_per_second = Some(2)).await;
+    for _ in 0..2 {
+        assert_eq!(host.get("/ping").await.status, StatusCode::OK);
+    }
+    let refused = host.get("/ping").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["retry-after"], "1");
+    let refused = host.request(axum::http::Method::POST, "/runtimes/").await;
+    assert_eq!(refused.headers["x-amzn-errortype"], "ThrottlingException");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(host.get("/ping").await.status, StatusCode::OK);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_stops_sending_is_let_go_of() {
+    let host = TestHost::start().await.serve();
+    let mut caller = host.connect().await;
+    let head = "POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{";
+    caller.write_all(head.as_bytes()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut answer = Vec::new();
+    let _ = caller.read_to_end(&mut answer).await;
+    assert!(began.elapsed() <= std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_or_has_too_many_headers_is_refused() {
+    let host = TestHost::start().await.serve();
+    let begin = "GET /ping HTTP/1.1\r\nhost: localhost\r\n";
+    // What the host does not read would have the system throw its answer away: exactly the most.
+    let large = format!("{begin}x-large: {}", "x".repeat(128 * 1024 - begin.len() - "x-large: ".len()));
+    for head in [large, format!("{begin}{}\r\n", "x: y\r\n".repeat(200))] {
+        let mut caller = host.connect().await;
+        caller.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        caller.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
+    }
     host.end().await;
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::api::ApiError;
+use crate::api::error::too_often;
 use crate::api::proxy::ExchangeError;
 use crate::api::query::Unreadable;
 use crate::invocations::State;
@@ -195,6 +196,7 @@ impl From<ApiError> for AwsError {
             ApiError::Forbidden(why) => Self::new(Exception::AccessDenied, why),
             ApiError::UnknownAgent(name) => Self::not_found(format!("there is no agent runtime {name:?}")),
             ApiError::NotAdmitted(why) => not_admitted(&why),
+            ApiError::TooOften(limit) => Self::new(Exception::Throttling, too_often(limit)),
             ApiError::DidNotStart(ended) => failed("The agent did not start", &ended),
             ApiError::EndedMidway(ended) => failed("The session ended before it answered", &ended),
             ApiError::Exchange(error) => not_exchanged(&error),
