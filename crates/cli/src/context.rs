@@ -7,7 +7,7 @@ use agentcore_protocol::{Clock, SystemClock, Timestamp};
 use anyhow::Context as _;
 
 use crate::cli::Global;
-use crate::client::{Endpoint, HostClient};
+use crate::client::{ClientError, Endpoint, HostClient};
 use crate::config::entrypoint::normalize;
 use crate::config::project::{Project, ProjectError};
 use crate::config::state;
@@ -80,6 +80,17 @@ impl Context {
             .or_else(|| Endpoint::discover(states.iter().flatten().map(PathBuf::as_path)))
             .unwrap_or_else(Endpoint::default_local);
         self.client(endpoint)
+    }
+
+    /// The host or service that was named: with --endpoint, else in this variable of AWS's, or the one for all
+    /// services.
+    pub(crate) fn named_endpoint(&self, variable: &str) -> Result<Option<Endpoint>, ClientError> {
+        let variables = [variable, "AWS_ENDPOINT_URL"].into_iter();
+        let mut set = variables.filter_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()));
+        match &self.endpoint {
+            Some(endpoint) => Ok(Some(endpoint.clone())),
+            None => set.next().map(|url| Endpoint::parse(&url)).transpose(),
+        }
     }
 
     /// A client of whoever is at `endpoint`.

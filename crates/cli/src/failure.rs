@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io;
 
 use crate::client::ClientError;
+use crate::client::credentials::NoCredentials;
 use crate::config::launchable::LaunchError;
 use crate::config::project::ProjectError;
 use crate::output::{self, BAD, STRONG, styled};
@@ -71,6 +72,9 @@ fn hint_for(error: &anyhow::Error) -> Option<String> {
             }
             ProjectError::Document(_) => None,
         };
+    }
+    if let Some(error) = error.downcast_ref::<NoCredentials>() {
+        return Some(error.hint().to_owned());
     }
     if let Some(LaunchError::NoEntrypoint(name) | LaunchError::Entrypoint { name, .. }) = error.downcast_ref()
     {

@@ -32,6 +32,11 @@ impl Endpoint {
         states.into_iter().find_map(|state| Self::parse(&HostRecord::read(state)?.url).ok())
     }
 
+    /// AWS's own service in a region.
+    pub(crate) fn of_aws(region: &str) -> Result<Self, ClientError> {
+        Self::parse(&format!("https://bedrock-agentcore.{region}.amazonaws.com"))
+    }
+
     /// The address when nothing says otherwise.
     pub(crate) fn default_local() -> Self {
         Self::local(DEFAULT_PORT)

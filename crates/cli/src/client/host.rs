@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
@@ -51,6 +52,20 @@ impl HostClient {
             .wrap_connector(plain);
         let signer = Signer::from_environment(|name| std::env::var(name).ok());
         Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer }
+    }
+
+    /// The same client, with other credentials than a key of the host in the environment, or none.
+    pub(crate) fn signed_by(self, signer: Option<Signer>) -> Self {
+        Self { signer, ..self }
+    }
+
+    /// Calls AWS's API, or a path of the host's own, with a body and an answer in JSON.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, ClientError> {
+        let request = Request::builder().method(method).uri(self.url(path, &[])).body(Full::new(body.into()));
+        let response = self.send(request.map_err(|error| self.connection_error(error.to_string()))?).await?;
+        let status = response.status();
+        let body = self.collect(response.into_body()).await?;
+        if status.is_success() { self.decode(&body) } else { Err(self.refusal(status, &body)) }
     }
 
     /// Whom it talks to.

@@ -1,5 +1,6 @@
 //! Talking to a host.
 
+pub(crate) mod credentials;
 mod endpoint;
 mod error;
 mod host;
@@ -12,3 +13,4 @@ pub(crate) mod work;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ClientError;
 pub(crate) use host::{HostClient, escape, is_event_stream};
+pub(crate) use signature::Signer;

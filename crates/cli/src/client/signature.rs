@@ -10,9 +10,11 @@ use aws_sigv4::sign::v4;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Request};
 
+use super::credentials::{self, NoCredentials};
+
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// An access key of a host, as the environment names it.
+/// What requests are signed with.
 #[derive(Debug, Clone)]
 pub(crate) struct Signer {
     credentials: Credentials,
@@ -33,6 +35,15 @@ impl Signer {
         let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
         let credentials = Credentials::new(id, secret, None, None, "environment");
         Some(Self { credentials, region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()) })
+    }
+
+    /// The credentials of whoever runs this, wherever AWS's tools would find them without a network.
+    pub(crate) fn of_chain(region: Option<&str>) -> Result<Self, NoCredentials> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let credentials = credentials::find(variable)?;
+        let region = region.map(str::to_owned);
+        let region = region.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
+        Ok(Self { credentials, region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()) })
     }
 
     /// Signs a request whose body is `body`, unless it shows already who sends it.

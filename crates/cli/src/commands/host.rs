@@ -84,6 +84,8 @@ fn definition(
     definition.env = env.clone();
     definition.lifecycle = agent.lifecycle;
     definition.read_only = read_only.to_vec();
+    definition.authorizer = agent.authorizer.clone();
+    definition.request_headers = agent.request_headers.clone();
     Ok(definition)
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{answer, payload};
 use crate::client::model::Agents;
-use crate::client::{Endpoint, HostClient};
+use crate::client::{Endpoint, HostClient, Signer, escape};
 use crate::config::project::Project;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) struct Args {
     /// What to send: JSON, or a text that is sent as {"prompt": text}; `-` reads standard input
     payload: String,
-    /// Talk to the host on this machine. So far there is no other
+    /// Talk to the host on this machine, also if the agent is deployed elsewhere
     #[arg(short, long)]
     local: bool,
     /// Name of the agent [default: the default one]
@@ -66,12 +66,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let body = payload::read(&args.payload)?;
     let mut headers = caller_headers(args)?;
-    let mut call = if args.dev { dev_call(args, context) } else { hosted_call(args, context).await? };
+    let mut call = match deployed(args, context)? {
+        _ if args.dev => dev_call(args, context),
+        Some(deployed) => deployed_call(args, context, deployed)?,
+        None => hosted_call(args, context).await?,
+    };
     if let Some(session) = &call.session {
         headers.insert(headers::SESSION_ID, HeaderValue::from_str(session.as_str())?);
     }
-    let url = call.client.url(INVOCATIONS_PATH, &[("agent", call.agent.as_deref())]);
-    let mut request = Request::post(url).body(Full::new(Bytes::from(body)))?;
+    let mut request = Request::post(&call.url).body(Full::new(Bytes::from(body)))?;
     *request.headers_mut() = headers;
 
     if args.r#async {
@@ -106,6 +109,7 @@ fn accepted<B>(response: &Response<B>) -> anyhow::Result<ExitCode> {
 /// Whom to call, and in which session.
 struct Call {
     client: HostClient,
+    url: String,
     /// The project that remembers the session.
     project: Option<Project>,
     agent: Option<String>,
@@ -119,7 +123,8 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     let client = context.host();
     let Some(project) = context.project_if_any()? else {
         let (agent, session) = (args.agent.clone(), args.session_id.clone().or_else(|| fresh(args)));
-        return Ok(Call { client, project: None, agent, session, continues: false });
+        let url = client.url(INVOCATIONS_PATH, &[("agent", agent.as_deref())]);
+        return Ok(Call { client, url, project: None, agent, session, continues: false });
     };
     let (agent, entry) = project.agent(args.agent.as_deref())?;
     let remembered = entry.session_id().and_then(|id| id.parse::<SessionId>().ok());
@@ -129,10 +134,62 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
         named => named,
     };
     let continues = session.is_some() && session == remembered;
-    let mut call = Call { client, project: Some(project), agent: Some(agent), session, continues };
+    let url = client.url(INVOCATIONS_PATH, &[("agent", Some(&agent))]);
+    let mut call = Call { client, url, project: Some(project), agent: Some(agent), session, continues };
     // Before the call, so that one that is cut short can be asked about.
     call.remember();
     Ok(call)
+}
+
+/// An agent that was deployed, and how to reach it.
+struct DeployedAgent {
+    project: Project,
+    name: String,
+    arn: String,
+    endpoint: Endpoint,
+    remembered: Option<SessionId>,
+}
+
+/// The agent, if it is deployed and nothing says that the one on this machine is meant.
+fn deployed(args: &Args, context: &Context) -> anyhow::Result<Option<DeployedAgent>> {
+    let Some(project) = context.project_if_any()?.filter(|_| !args.local && !args.dev) else {
+        return Ok(None);
+    };
+    let Ok((name, entry)) = project.agent(args.agent.as_deref()) else { return Ok(None) };
+    let Some(arn) = entry.arn().map(str::to_owned) else { return Ok(None) };
+    let endpoint = match (context.named_endpoint("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE")?, entry.endpoint()) {
+        (Some(named), _) => named,
+        (None, Some(host)) => Endpoint::parse(host)?,
+        (None, None) => Endpoint::of_aws(region(&arn)?)?,
+    };
+    let remembered = entry.session_id().and_then(|id| id.parse().ok());
+    Ok(Some(DeployedAgent { project, name, arn, endpoint, remembered }))
+}
+
+/// A call of AWS's API, signed with the credentials of whoever calls unless they bring a token.
+fn deployed_call(args: &Args, context: &Context, deployed: DeployedAgent) -> anyhow::Result<Call> {
+    let DeployedAgent { project, name, arn, endpoint, remembered } = deployed;
+    let has_token = args.bearer_token.as_deref().is_some_and(|token| !token.is_empty());
+    let signer = if has_token { None } else { Some(Signer::of_chain(Some(region(&arn)?))?) };
+    let client = context.client(endpoint).signed_by(signer);
+    let url =
+        client.url(&format!("/runtimes/{}/invocations", escape(&arn)), &[("qualifier", Some("DEFAULT"))]);
+    let named = args.session_id.clone().or_else(|| fresh(args));
+    let session = named.or_else(|| remembered.clone()).unwrap_or_else(|| Uuid::new_v4().into());
+    let continues = remembered.as_ref() == Some(&session);
+    let (project, agent, session) = (Some(project), Some(name), Some(session));
+    let mut call = Call { client, url, project, agent, session, continues };
+    call.remember();
+    Ok(call)
+}
+
+/// The region that an ARN names.
+fn region(arn: &str) -> Result<&str, Failure> {
+    let region = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
+    region.filter(|region| !region.is_empty()).ok_or_else(|| {
+        Failure::new(format!("{arn:?} is no ARN"))
+            .hint("deploy the agent again, or correct agent_arn in the configuration")
+    })
 }
 
 /// The agent's default session, which is the one that `curl` talks to as well. `None`: there is no
@@ -145,7 +202,8 @@ async fn default_session(client: &HostClient, agent: &str) -> Option<SessionId> 
 fn dev_call(args: &Args, context: &Context) -> Call {
     let session = args.session_id.clone().unwrap_or_else(|| Uuid::new_v4().into());
     let client = context.client(Endpoint::local(args.port));
-    Call { client, project: None, agent: None, session: Some(session), continues: false }
+    let url = client.url(INVOCATIONS_PATH, &[]);
+    Call { client, url, project: None, agent: None, session: Some(session), continues: false }
 }
 
 fn fresh(args: &Args) -> Option<SessionId> {

@@ -10,31 +10,31 @@ use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{HostOptions, OnShutdown};
 
 use super::environment::{self, variable};
-use super::host;
 use super::signals::{self, Signals};
+use super::{deploy, host};
 use crate::config::project::Project;
 use crate::config::state;
 use crate::context::Context;
-use crate::failure::Failure;
 use crate::output::time::span;
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 
-/// Run the project's agents on this machine, until Ctrl-C.
+/// Run the project's agents on this machine, until Ctrl-C, or deploy one to a host.
 ///
 /// Each session gets an agent process of its own, which lives while it works and ends when it has
 /// been idle for the idle timeout. Ctrl-C stops all sessions; a second one leaves at once, and the
 /// next launch finds them again. State is kept in `.agentcore/`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run here. So far there is no other place
+    /// Run here. Without it the agent is deployed to the host at --endpoint: its code is packed (without what
+    /// .gitignore and .dockerignore name), uploaded, and registered with an access key that may administer it
     #[arg(short, long)]
     local: bool,
-    /// Run only this agent [default: all, the default one at the root]
+    /// Run only this agent [default: all, the default one at the root; to deploy, the default one]
     #[arg(short, long)]
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     /// A variable for the agents, beside those of this shell (also: -env)
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = variable)]
-    env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
     /// A file or folder that the agents may read, beside their code and what their program needs
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
@@ -49,21 +49,25 @@ pub(crate) struct Args {
     port: u16,
 }
 
+impl Args {
+    /// What was said of how long sessions live.
+    pub(super) fn lifecycle(&self) -> LifecycleConfiguration {
+        LifecycleConfiguration {
+            idle_runtime_session_timeout: self.idle_timeout,
+            max_lifetime: self.max_lifetime,
+        }
+    }
+}
+
 /// Serves the project's agents until it is told to end.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     if !args.local {
-        let message = "there is no cloud to deploy to from here: agents run on this machine";
-        let hint = "run them here with `agentcore launch -l`, or keep them running with `agentcore serve`";
-        return Err(Failure::new(message).hint(hint).into());
+        return deploy::run(args, context).await;
     }
     let project = context.project()?;
     let hold = Signals::listen()?.and_hangup()?;
     host::log_to_stderr("warn");
-    let overrides = LifecycleConfiguration {
-        idle_runtime_session_timeout: args.idle_timeout,
-        max_lifetime: args.max_lifetime,
-    };
-    let agents = host::launchables(&project, args.agent.as_deref(), overrides)?;
+    let agents = host::launchables(&project, args.agent.as_deref(), args.lifecycle())?;
     let definitions =
         host::definitions(agents, environment::shell_environment(&args.env), &args.read_only).await?;
 

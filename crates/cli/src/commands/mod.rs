@@ -4,6 +4,7 @@ mod answer;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod configure;
+mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
 mod environment;

@@ -1,7 +1,9 @@
 //! One agent of `.bedrock_agentcore.yaml`: what is read of it, and what `configure` sets.
 
+use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use serde::Deserialize;
+use serde_json::Value as Json;
 use yaml_serde::{Mapping, Value};
 
 use super::document::{Document, DocumentError};
@@ -15,12 +17,20 @@ pub(crate) struct AgentEntry {
     pub(crate) entrypoint: Option<String>,
     /// The folder with the agent's code, relative to the project or absolute.
     pub(crate) source_path: Option<String>,
+    /// What the code is called where it is deployed, such as PYTHON_3_12.
+    pub(crate) runtime_type: Option<String>,
+    /// Who checks callers, in the API's words.
+    pub(crate) authorizer_configuration: Option<Json>,
+    /// Which headers reach the agent, in the API's words.
+    pub(crate) request_header_configuration: Option<Json>,
     aws: Option<Aws>,
     bedrock_agentcore: Option<Deployment>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 struct Aws {
+    region: Option<String>,
+    execution_role: Option<String>,
     protocol_configuration: Option<ProtocolConfiguration>,
     lifecycle_configuration: Option<Lifecycle>,
 }
@@ -38,6 +48,7 @@ struct Lifecycle {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 struct Deployment {
+    endpoint: Option<String>,
     agent_arn: Option<String>,
     agent_session_id: Option<String>,
 }
@@ -48,7 +59,37 @@ impl AgentEntry {
         self.bedrock_agentcore.as_ref()?.agent_session_id.as_deref()
     }
 
-    /// Where AWS runs this agent, if it does.
+    /// The region, as configured.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.aws.as_ref()?.region.as_deref()
+    }
+
+    /// The role that it is to have on AWS.
+    pub(crate) fn execution_role(&self) -> Option<&str> {
+        self.aws.as_ref()?.execution_role.as_deref()
+    }
+
+    /// The host that it was deployed to, if that is not AWS.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.bedrock_agentcore.as_ref()?.endpoint.as_deref()
+    }
+
+    /// What the tokens of its callers have to be.
+    pub(crate) fn authorizer(&self) -> Result<Option<JwtConfiguration>, String> {
+        let Some(configured) = &self.authorizer_configuration else { return Ok(None) };
+        let jwt = configured.get("customJWTAuthorizer").ok_or("it has no customJWTAuthorizer")?;
+        JwtConfiguration::deserialize(jwt).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// The headers of callers that reach it beside the usual ones.
+    pub(crate) fn request_headers(&self) -> Result<Vec<String>, String> {
+        let Some(configured) = &self.request_header_configuration else { return Ok(Vec::new()) };
+        let names = configured.get("requestHeaderAllowlist").ok_or("it has no requestHeaderAllowlist")?;
+        let names = Vec::<String>::deserialize(names).map_err(|error| error.to_string())?;
+        Ok(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// What names it where it was deployed, if it was.
     pub(crate) fn arn(&self) -> Option<&str> {
         self.bedrock_agentcore.as_ref()?.agent_arn.as_deref()
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::LifecycleLimits;
 use agentcore_protocol::lifecycle::{InvalidLifecycle, LifecycleBounds, LifecycleConfiguration};
 
@@ -21,6 +22,10 @@ pub(crate) struct Launchable {
     /// The interpreter of a Python agent.
     pub(crate) interpreter: Option<PathBuf>,
     pub(crate) lifecycle: LifecycleLimits,
+    /// What the tokens of callers have to be, if they bring any.
+    pub(crate) authorizer: Option<JwtConfiguration>,
+    /// The headers of callers that reach it beside the usual ones.
+    pub(crate) request_headers: Vec<String>,
 }
 
 /// Why an agent cannot be launched.
@@ -34,6 +39,8 @@ pub(crate) enum LaunchError {
     Entrypoint { name: String, source: EntrypointError },
     #[error("agent {name}: {source}")]
     Lifecycle { name: String, source: InvalidLifecycle },
+    #[error("agent {name}: {field} is not as AWS's API has it: {reason}")]
+    Configuration { name: String, field: &'static str, reason: String },
     #[error(transparent)]
     Python(#[from] NoPython),
     #[error(transparent)]
@@ -59,14 +66,26 @@ impl Launchable {
             Some(path) => normalize(&project.folder().join(path)),
             None => code_folder(&entrypoint, project.folder()),
         };
+        let refused =
+            |field| move |reason: String| LaunchError::Configuration { name: name.to_owned(), field, reason };
+        let authorizer = entry.authorizer().map_err(refused("authorizer_configuration"))?;
+        let request_headers = entry.request_headers().map_err(refused("request_header_configuration"))?;
         let interpreter = match entrypoint.kind {
             EntrypointKind::Python => Some(python::interpreter(&code, project.folder())?),
             EntrypointKind::Executable | EntrypointKind::Cargo => None,
         };
-        let lifecycle = merge(entry.lifecycle(), overrides)
+        let limits = lifecycle(entry, overrides)
             .resolve(LifecycleBounds::LOCAL)
             .map_err(|source| LaunchError::Lifecycle { name: name.to_owned(), source })?;
-        Ok(Self { name: name.to_owned(), entrypoint, code, interpreter, lifecycle })
+        Ok(Self {
+            name: name.to_owned(),
+            entrypoint,
+            code,
+            interpreter,
+            lifecycle: limits,
+            authorizer,
+            request_headers,
+        })
     }
 
     /// The file to run; a Cargo project is built for it, which may take a while.
@@ -87,6 +106,11 @@ pub(crate) fn code_folder(entrypoint: &Entrypoint, project: &Path) -> PathBuf {
         EntrypointKind::Cargo => entrypoint.path.clone(),
         EntrypointKind::Executable => project.to_owned(),
     }
+}
+
+/// How long sessions live: what was said on the command line, then what the file says.
+pub(crate) fn lifecycle(entry: &AgentEntry, overrides: LifecycleConfiguration) -> LifecycleConfiguration {
+    merge(entry.lifecycle(), overrides)
 }
 
 /// Puts what was said on the command line before what the file says.

@@ -19,6 +19,14 @@ pub(crate) struct Project {
     document: Document,
 }
 
+/// Where an agent was deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    pub(crate) id: String,
+    pub(crate) arn: String,
+    pub(crate) endpoint: String,
+}
+
 /// Why a project cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProjectError {
@@ -125,6 +133,16 @@ impl Project {
     ) -> Result<(), ProjectError> {
         let value = session.map_or(Value::Null, |id| id.as_str().into());
         self.change(&["agents", agent, "bedrock_agentcore", "agent_session_id"], value)
+    }
+
+    /// Remembers where an agent was deployed.
+    pub(crate) fn set_deployed(&mut self, agent: &str, deployed: &Deployed) -> Result<(), ProjectError> {
+        let set =
+            [("agent_id", &deployed.id), ("agent_arn", &deployed.arn), ("endpoint", &deployed.endpoint)];
+        for (key, value) in set {
+            self.document.set(&["agents", agent, "bedrock_agentcore", key], value.as_str())?;
+        }
+        Ok(self.document.save()?)
     }
 
     /// Takes an agent out; with the last one the file goes too. Says which agent is the default

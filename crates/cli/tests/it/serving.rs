@@ -30,7 +30,8 @@ impl Secured {
     async fn serve() -> Self {
         let project = Project::with_test_agent(&["-n", "agent"]).await;
         let authority = certificate(&project);
-        let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+        std::fs::create_dir(project.path().join("code")).unwrap();
+        let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--code-root", "code"];
         let host = project.serve(&[&files[..], &["--require-auth", "--on-shutdown", "stop"]].concat()).await;
         let url = host.url.replace("127.0.0.1", "localhost");
         assert!(url.starts_with("https://"), "{url}");
@@ -130,4 +131,37 @@ async fn a_host_says_what_it_lacks_to_be_reached_by_others() {
     let files = ["--require-auth", "--tls-cert", "agent.sh", "--tls-key", "agent.sh"];
     let refused = project.run(&[&serve[..], &files].concat()).await;
     assert!(refused.stderr.contains("agent.sh holds no certificate in PEM"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_project_is_deployed_to_a_host_updated_and_invoked_there() {
+    let secured = Secured::serve().await;
+    let caller = secured.caller(&["--administer", "remote", "--invoke", "remote"]).await;
+    let elsewhere = Project::with_test_agent(&["-n", "remote"]).await;
+
+    let refused = elsewhere.run_with(&secured.caller(&["--invoke", "remote"]).await, &["deploy"]).await;
+    assert!(refused.stderr.contains("does not allow you to administer"), "{refused:?}");
+    let first = elsewhere.run_with(&caller, &["deploy"]).await;
+    assert!(first.success() && first.stdout.starts_with("arn:aws:bedrock-agentcore:"), "{first:?}");
+    assert!(first.stderr.contains("as version 1"), "{first:?}");
+    let again = elsewhere.run_with(&caller, &["launch", "--env", "A=B"]).await;
+    assert!(again.stderr.contains("as version 2") && again.stdout == first.stdout, "{again:?}");
+    let configured = std::fs::read_to_string(elsewhere.path().join(".bedrock_agentcore.yaml")).unwrap();
+    assert!(configured.contains(first.stdout.trim()) && configured.contains(&secured.url), "{configured}");
+
+    let session = session_id("deployed");
+    let answered = elsewhere.run_with(&caller, &["invoke", "{}", "-s", &session]).await;
+    // The script becomes this test's binary, which walls hide from what was uploaded: that it was
+    // started is all that can be told then.
+    let was_started = answered.success() || answered.stderr.contains("The end of its log");
+    assert!(was_started, "{answered:?}");
+    assert!(secured.project.expect(&["audit", "--state", ".agentcore"]).await.contains("UploadCode"));
+    let nobody: Vec<_> =
+        caller.iter().filter(|(name, _)| !name.ends_with("KEY") && !name.ends_with("ID")).cloned().collect();
+    let unsigned = elsewhere.run_with(&nobody, &["invoke", "{}"]).await;
+    assert!(
+        unsigned.stderr.contains("no credentials") && unsigned.stderr.contains("AWS_ACCESS_KEY_ID"),
+        "{unsigned:?}"
+    );
+    secured.end().await;
 }

@@ -31,7 +31,7 @@ async fn every_error_says_what_to_do() {
     let project = Project::new();
     for (arguments, hint) in [
         (&["launch", "-l"][..], "agentcore configure -e my_agent.py"),
-        (&["deploy"], "agentcore launch -l"),
+        (&["deploy"], "--endpoint URL"),
         (&["configure"], "name the file to run"),
         (&["configure", "-e", "gone.py"], "name a file or folder that is there"),
         (&["invoke", "hi", "--endpoint", "http://127.0.0.1:1"], "agentcore launch -l"),

@@ -59,6 +59,7 @@ impl Asked {
             |operation, id| Self { session: Some(decoded(id)), ..Self::about(Some(operation), None) };
         match (method, path) {
             (&Method::DELETE, ["agents", name]) => Self::about(Some("ForgetAgent"), Some(name)),
+            (&Method::PUT, ["code", name, _]) => Self::about(Some("UploadCode"), Some(name)),
             (&Method::POST, ["sessions", id, "stop"]) => session("StopSession", id),
             (&Method::GET, ["sessions", id, "logs"]) => session("ReadLogs", id),
             (&Method::POST, ["invocations", _, "cancel"]) => Self::about(Some("CancelInvocation"), None),

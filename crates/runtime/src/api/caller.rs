@@ -28,6 +28,11 @@ impl Caller {
         extensions.get().ok_or(ApiError::Forbidden("it is not known who calls"))
     }
 
+    /// How they showed who they are.
+    pub(super) fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
     /// Whom the sessions of this caller belong to.
     pub(super) fn principal(&self) -> Principal {
         Principal::from(&self.0)

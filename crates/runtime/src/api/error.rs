@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::proxy::ExchangeError;
 use super::query::Unreadable;
 use crate::invocations::{State, Unreceived};
+use crate::registry::UploadError;
 use crate::session::reason::StopKind;
 use crate::session::{Ended, NotAdmitted};
 use crate::store::StoreError;
@@ -71,13 +72,17 @@ pub(crate) enum ApiError {
     DiskFull,
     Store(StoreError),
     Log(std::io::Error),
+    Upload(UploadError),
     Files(std::io::Error),
 }
 
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadSessionId(_) | Self::BadRequest(_) | Self::BadQuery(_) => StatusCode::BAD_REQUEST,
+            Self::Upload(UploadError::Root(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadSessionId(_) | Self::BadRequest(_) | Self::BadQuery(_) | Self::Upload(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::UnknownAgent(_)
             | Self::NoDefaultAgent(_)
@@ -111,6 +116,7 @@ impl ApiError {
     pub(super) fn log(&self) {
         match self {
             Self::Store(error) => tracing::error!(error = %error, "the store failed a request"),
+            Self::Upload(error) => tracing::warn!(error = %error, "an upload was not taken"),
             Self::Log(error) => tracing::error!(error = %error, "cannot read a log"),
             Self::Files(error) => tracing::error!(error = %error, "cannot use a file of an invocation"),
             Self::DiskFull => tracing::error!("the disk is full: an invocation was not accepted"),
@@ -123,6 +129,7 @@ impl ApiError {
         match self {
             Self::BadSessionId(error) => ErrorBody::new("Bad session id").with_details(error.to_string()),
             Self::BadRequest(what) => ErrorBody::new(*what),
+            Self::Upload(error) => ErrorBody::new(error.to_string()),
             Self::Forbidden(why) => ErrorBody::new("Forbidden").with_details(*why),
             Self::UnknownAgent(name) => unknown_agent(name),
             Self::NoDefaultAgent(names) if names.is_empty() => ErrorBody::new("This host serves no agent")

@@ -16,7 +16,7 @@ use crate::agent::AgentDefinition;
 
 const FIELD: &str = "agentRuntimeArtifact";
 /// The bucket of local code.
-const BUCKET: &str = "local";
+pub(crate) const BUCKET: &str = "local";
 /// AWS's wrapper for telemetry, which is of no use where nobody collects it.
 const TELEMETRY: &str = "opentelemetry-instrument";
 /// What every program may need of the host's environment, and what gives nothing away.
@@ -29,6 +29,11 @@ pub(crate) struct CodeRoot(Option<Arc<Path>>);
 impl CodeRoot {
     pub(crate) fn new(root: Option<PathBuf>) -> Self {
         Self(root.map(Into::into))
+    }
+
+    /// The folder, if there is one.
+    pub(crate) fn folder(&self) -> Option<Arc<Path>> {
+        self.0.clone()
     }
 
     /// The real path of `path`, which must be below the root.

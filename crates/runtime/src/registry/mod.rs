@@ -14,6 +14,7 @@ mod error;
 mod local;
 mod record;
 mod settings;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -30,11 +31,12 @@ use crate::store::{Store, StoreError, Write};
 use crate::time::HostClock;
 
 pub use arn::AwsIdentity;
-pub(crate) use artifact::{CodeRoot, define};
+pub(crate) use artifact::{BUCKET as LOCAL_BUCKET, CodeRoot, define};
 pub(crate) use catalogue::{Catalogue, Change, NewRuntime};
 pub(crate) use error::RegistryError;
 pub(crate) use record::{DEFAULT_ENDPOINT, Endpoint, Runtime, Version};
 pub(crate) use settings::Settings;
+pub(crate) use upload::{UploadError, prefix as upload_prefix, unpack};
 
 /// A request that must not be carried out twice, however often it comes.
 #[derive(Debug, Clone)]

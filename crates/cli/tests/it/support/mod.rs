@@ -134,6 +134,13 @@ impl Project {
         ] {
             command.env_remove(variable);
         }
+        // Nor are their credentials.
+        command.env("HOME", self.path());
+        for variable in
+            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"]
+        {
+            command.env_remove(variable);
+        }
         // No host of whoever runs the tests is ever found.
         command.env("XDG_STATE_HOME", self.path().join("no-state"));
         command

@@ -215,6 +215,7 @@ impl From<ApiError> for AwsError {
             ApiError::BadKey => {
                 Self::invalid("Idempotency-Key", "send one, of 1 to 255 visible ASCII characters")
             }
+            ApiError::Upload(error) => Self::unreadable(error.to_string()),
             ApiError::Store(error) => error.into(),
             error => Self::other(error),
         }

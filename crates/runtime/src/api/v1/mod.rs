@@ -1,6 +1,7 @@
 //! This project's own paths: agents, sessions with their timelines and logs, tasks, the host.
 
 mod agents;
+mod code;
 mod host;
 mod invocations;
 mod logs;
@@ -32,5 +33,5 @@ fn operators() -> Router<Arc<Api>> {
 }
 
 pub(super) fn router() -> Router<Arc<Api>> {
-    operators().merge(invocations::router()).merge(tasks::router())
+    operators().merge(code::router()).merge(invocations::router()).merge(tasks::router())
 }

@@ -1,0 +1,128 @@
+//! AWS's credential chain, as far as it needs no network: the environment, then the profile in
+//! `~/.aws`.
+
+use std::path::PathBuf;
+
+use aws_credential_types::Credentials;
+use ini::Ini;
+
+const SECRET_LESS: [&str; 5] =
+    ["sso_session", "sso_start_url", "role_arn", "credential_process", "web_identity_token_file"];
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoCredentials {
+    #[error("there are no credentials to sign with")]
+    None,
+    #[error("{0} is set, and {1} is not")]
+    Half(&'static str, &'static str),
+    #[error("there is no profile {profile:?} with credentials in {}", .path.display())]
+    NoProfile { profile: String, path: PathBuf },
+    #[error("the profile {profile:?} takes its credentials from {source_key}, which needs AWS's own tools")]
+    Indirect { profile: String, source_key: &'static str },
+    #[error("cannot read {}: {reason}", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
+}
+
+impl NoCredentials {
+    /// What to do next.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Indirect { .. } => {
+                "take them over first: eval \"$(aws configure export-credentials --format env)\""
+            }
+            _ => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (`agentcore keys create` makes a host's), or AWS_PROFILE, \
+                 or bring a token with --bearer-token"
+            }
+        }
+    }
+}
+
+/// The credentials of whoever runs this.
+pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials, NoCredentials> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    match (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) {
+        (Some(id), Some(secret)) => {
+            return Ok(Credentials::new(id, secret, set("AWS_SESSION_TOKEN"), None, "environment"));
+        }
+        (Some(_), None) => return Err(NoCredentials::Half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        (None, Some(_)) => return Err(NoCredentials::Half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
+        (None, None) => {}
+    }
+    let home = set("HOME").map(PathBuf::from).unwrap_or_default();
+    let file =
+        |name: &str, usual: &str| set(name).map_or_else(|| home.join(".aws").join(usual), PathBuf::from);
+    let named = set("AWS_PROFILE");
+    let profile = named.clone().unwrap_or_else(|| "default".to_owned());
+    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+    let config = file("AWS_CONFIG_FILE", "config");
+    let in_config = if profile == "default" { profile.clone() } else { format!("profile {profile}") };
+    for (path, section) in [(&credentials, &profile), (&config, &in_config)] {
+        if let Some(found) = in_file(path, section, &profile)? {
+            return Ok(found);
+        }
+    }
+    match named {
+        Some(profile) => Err(NoCredentials::NoProfile { profile, path: credentials }),
+        None => Err(NoCredentials::None),
+    }
+}
+
+fn in_file(path: &PathBuf, section: &str, profile: &str) -> Result<Option<Credentials>, NoCredentials> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let unreadable = |reason: String| NoCredentials::Unreadable { path: path.clone(), reason };
+    // A secret may have a backslash in it.
+    let ini = Ini::load_from_file_noescape(path).map_err(|error| unreadable(error.to_string()))?;
+    let Some(found) = ini.section(Some(section)) else { return Ok(None) };
+    if let (Some(id), Some(secret)) = (found.get("aws_access_key_id"), found.get("aws_secret_access_key")) {
+        let token = found.get("aws_session_token").map(str::to_owned);
+        return Ok(Some(Credentials::new(id, secret, token, None, "profile")));
+    }
+    match SECRET_LESS.into_iter().find(|key| found.contains_key(key)) {
+        Some(source_key) => Err(NoCredentials::Indirect { profile: profile.to_owned(), source_key }),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(variables: &[(&str, &str)], credentials: &str, config: &str) -> Result<String, String> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        std::fs::write(home.path().join(".aws/credentials"), credentials).unwrap();
+        std::fs::write(home.path().join(".aws/config"), config).unwrap();
+        let variable = |name: &str| match name {
+            "HOME" => home.path().to_str().map(str::to_owned),
+            _ => variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+        };
+        let found = find(variable).map_err(|error| error.to_string())?;
+        Ok(format!("{} {} {:?}", found.access_key_id(), found.secret_access_key(), found.session_token()))
+    }
+
+    const KEYS: &str = "[default]\naws_access_key_id = A\naws_secret_access_key = s\\n\n\
+                        [ci]\naws_access_key_id=B\naws_secret_access_key=t\naws_session_token=u\n";
+
+    #[test]
+    fn the_environment_goes_before_the_profile() {
+        let variables = [("AWS_ACCESS_KEY_ID", "E"), ("AWS_SECRET_ACCESS_KEY", "x")];
+        assert_eq!(found(&variables, KEYS, "").unwrap(), "E x None");
+        assert_eq!(found(&[], KEYS, "").unwrap(), "A s\\n None");
+        assert_eq!(found(&[("AWS_PROFILE", "ci")], KEYS, "").unwrap(), "B t Some(\"u\")");
+        let config = "[profile dev]\naws_access_key_id=C\naws_secret_access_key=v\n";
+        assert_eq!(found(&[("AWS_PROFILE", "dev")], KEYS, config).unwrap(), "C v None");
+    }
+
+    #[test]
+    fn who_has_none_is_told_why() {
+        assert!(found(&[], "", "").unwrap_err().contains("no credentials"));
+        assert!(found(&[("AWS_ACCESS_KEY_ID", "E")], KEYS, "").unwrap_err().contains("is not"));
+        assert!(found(&[("AWS_PROFILE", "none")], KEYS, "").unwrap_err().contains("no profile \"none\""));
+        let sso = "[default]\nsso_session = x\n";
+        assert!(found(&[], "", sso).unwrap_err().contains("sso_session"));
+    }
+}
