@@ -9,7 +9,7 @@ use agentcore_auth::jwt::{Fetcher, InvalidJwtConfiguration, JwtAuthorizer, JwtCo
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::HOST;
+use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use dashmap::DashMap;
@@ -27,6 +27,9 @@ pub(super) const DOCUMENT: &str = "invocations/.well-known/oauth-protected-resou
 /// What of a runtime's paths reaches its agent.
 const REACHING: [&str; 5] =
     ["invocations", "invocations/.well-known/agent-card.json", "commands", "stopruntimesession", "ws"];
+
+/// Where results are read.
+const RESULTS: &str = "/_agentcore/v1/invocations";
 
 /// The authorizers of agents, which keep their issuers' keys.
 pub(crate) struct Authorizers {
@@ -57,7 +60,7 @@ impl Authorizers {
 
 /// The rule that a request falls under, if the agent that it is about asks for tokens.
 pub(super) fn rule(api: &Api, parts: &Parts) -> Result<Option<TokenRule>, ApiError> {
-    let Some(agent) = asked_for(api, &parts.uri) else { return Ok(None) };
+    let Some(agent) = asked_for(api, &parts.uri).or_else(|| results_of(api, parts)) else { return Ok(None) };
     let Some(wanted) = &agent.definition.authorizer else { return Ok(None) };
     let authorizer = api.authorizers.of(&agent, wanted).map_err(|error| {
         tracing::error!(agent.name = %agent.name, error = %error, "an agent's authorizer is unusable");
@@ -89,6 +92,17 @@ fn asked_for(api: &Api, uri: &Uri) -> Option<Arc<Agent>> {
     let said = Parameters::of(uri).unwrap_or_default();
     let name = api.registry.find(&runtime, said.qualifier.as_deref()).ok()?;
     api.manager.agent(&name)
+}
+
+/// The agent whose results somebody with a token asks for, as the query names it. Who signs is known
+/// without.
+fn results_of(api: &Api, parts: &Parts) -> Option<Arc<Agent>> {
+    let authorization = parts.headers.get(AUTHORIZATION)?.as_bytes();
+    let bears_token = authorization.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    if !bears_token || !parts.uri.path().starts_with(RESULTS) {
+        return None;
+    }
+    api.manager.agent(&Parameters::of(&parts.uri).ok()?.agent?)
 }
 
 /// The URL of a runtime, as the caller reaches this host.

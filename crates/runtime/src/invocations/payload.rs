@@ -23,7 +23,8 @@ const PORTION: usize = 64 * 1024;
 /// A body that is complete, and on disk if it is too large for the database.
 pub(crate) struct Received {
     pub(crate) payload: Payload,
-    hash: [u8; 32],
+    /// The hash of the whole, if it was wanted.
+    pub(crate) hash: Option<[u8; 32]>,
 }
 
 /// Why there is none.
@@ -39,9 +40,14 @@ pub(crate) enum Unreceived {
 
 impl Received {
     /// Reads a body to its end.
-    pub(crate) async fn of(files: &Files, id: InvocationId, body: Body) -> Result<Self, Unreceived> {
+    pub(crate) async fn of(
+        files: &Files,
+        id: InvocationId,
+        body: Body,
+        hashed: bool,
+    ) -> Result<Self, Unreceived> {
         let mut body = Limited::new(body, MAX_PAYLOAD_BYTES);
-        let mut hash = Sha256::new();
+        let mut hash = hashed.then(Sha256::new);
         let (mut held, mut held_bytes) = (Vec::new(), 0);
         let mut file = None;
         let mut written = 0;
@@ -51,7 +57,9 @@ impl Received {
                 None => Unreceived::Incomplete,
             })?;
             let Ok(piece) = frame.into_data() else { continue };
-            hash.update(&piece);
+            if let Some(hash) = &mut hash {
+                hash.update(&piece);
+            }
             held_bytes += piece.len();
             held.push(piece);
             if held_bytes > MOST_HELD {
@@ -71,12 +79,7 @@ impl Received {
             }
             None => Payload::Held(joined(held)),
         };
-        Ok(Self { payload, hash: hash.finalize().into() })
-    }
-
-    /// Of the whole body.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        self.hash
+        Ok(Self { payload, hash: hash.map(|hash| hash.finalize().into()) })
     }
 }
 

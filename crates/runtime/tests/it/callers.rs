@@ -276,6 +276,20 @@ async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() 
     let mut signed = signed(&host, &operator, INVOKE, &session, "{}");
     signed.headers_mut().insert("host", "localhost".parse().unwrap());
     assert_eq!(host.send(signed).await.status(), StatusCode::FORBIDDEN);
+    // What is to be read later is read with the same token.
+    let with = async |method: &str, subject: &str, path: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("prefer", "respond-async")
+            .header("authorization", format!("Bearer {}", token(&url, &signing, subject, "web")));
+        Answer::of(host.send(request.body("{}".into()).unwrap()).await).await
+    };
+    let asked = with("POST", "alice", path).await;
+    let later = asked.headers["location"].to_str().unwrap();
+    assert_eq!(with("GET", "alice", &format!("{later}&wait=60")).await.json()["state"], "completed");
+    assert_eq!(with("GET", "bob", later).await.status, StatusCode::NOT_FOUND);
     // What does not reach the agent is the operator's.
     assert_eq!(host.get("/runtimes/tester/").await.status, StatusCode::OK);
     host.end().await;

@@ -97,7 +97,7 @@ pub(super) async fn invoke(
     let id = new_invocation_id(&api.clock);
     let files = api.invocations.files.clone();
     let taken = async {
-        let received = Received::of(&files, id, body).await?;
+        let received = Received::of(&files, id, body, asked.key.is_some()).await?;
         take(&api, &target, &asked, id, &parts.headers, received).await
     };
     let (known, stamp) = match taken.await {
@@ -123,8 +123,9 @@ async fn take(
     headers: &HeaderMap,
     received: Received,
 ) -> Result<(Known, Stamp), ApiError> {
-    let Some(key) = &asked.key else { return accept(api, target, asked, id, headers, received, None).await };
-    let hash = received.hash();
+    let (Some(key), Some(hash)) = (&asked.key, received.hash) else {
+        return accept(api, target, asked, id, headers, received, None).await;
+    };
     let (principal, agent) = (&target.key.principal, &*target.key.agent);
     let _turn = api.invocations.turn(principal, agent, key).await;
     let Some(known) = api.invocations.of_key(principal, agent, key).await? else {

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use agentcore_protocol::InvocationId;
 use axum::Json;
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, LOCATION};
@@ -19,9 +18,12 @@ use crate::invocations::{Head, Known, Live, Reader, Record, Upto};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Where an invocation is found.
-pub(in crate::api) fn location(id: InvocationId) -> String {
-    format!("/_agentcore/v1/invocations/{id}")
+/// Where an invocation is found. Whose callers bring tokens is named: tokens are its issuer's.
+fn location(api: &Api, record: &Record) -> String {
+    let agent = api.manager.agent(&record.key.agent);
+    let agent = agent.filter(|agent| agent.definition.authorizer.is_some());
+    let query = agent.map(|agent| format!("?agent={}", agent.name)).unwrap_or_default();
+    format!("/_agentcore/v1/invocations/{}{query}", record.id)
 }
 
 pub(super) async fn respond(api: &Arc<Api>, known: Known, asked: &Asked, surface: Surface) -> Response {
@@ -32,7 +34,7 @@ pub(super) async fn respond(api: &Arc<Api>, known: Known, asked: &Asked, surface
         // What ends in time is answered at once.
         Known::Live(live) => match timeout(asked.wait, live.ended()).await {
             Ok(_) => Known::Over(Box::new(live.record())),
-            Err(_) => return applied(acknowledged(&live.record())),
+            Err(_) => return applied(acknowledged(api, &live.record())),
         },
         over @ Known::Over(_) => over,
     };
@@ -45,8 +47,8 @@ fn applied(mut response: Response) -> Response {
 }
 
 /// It is on disk, and this is where to look for it.
-fn acknowledged(record: &Record) -> Response {
-    let at = [(LOCATION, location(record.id))];
+fn acknowledged(api: &Api, record: &Record) -> Response {
+    let at = [(LOCATION, location(api, record))];
     (StatusCode::ACCEPTED, at, Json(InvocationView::of(record))).into_response()
 }
 
