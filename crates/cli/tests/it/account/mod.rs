@@ -50,6 +50,13 @@ impl Book {
         self.acknowledged.lock().unwrap().clone()
     }
 
+    /// Waits until so many more have been acknowledged, however slow the machine is.
+    async fn until_more_are_acknowledged(&self, more: usize) {
+        let enough = self.acknowledged().len() + more;
+        eventually("more is acknowledged", || async { (self.acknowledged().len() >= enough).then_some(()) })
+            .await;
+    }
+
     /// Asks for one invocation after the other until it is over.
     async fn keep_asking(&self, marks: &Path, caller: usize, pause: Duration) {
         while !self.over.load(Ordering::Relaxed) {
