@@ -21,8 +21,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use crate::load::LoadOptions;
+
+/// For all the servers alike: what the host has, and what the SDK recommends to authors.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures this project against what else there is, on this machine.
 #[derive(Parser)]

@@ -13,6 +13,11 @@ use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A request allocates some thirty times, which the system's allocator makes a tenth of its cost.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // The init of a sandbox comes before everything else: it is small, and has no threads.

@@ -5,7 +5,6 @@ mod patience;
 mod serve;
 mod state_folder;
 mod tls;
-mod wakes;
 
 use std::future::Future;
 use std::io;

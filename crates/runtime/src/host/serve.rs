@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_wakes::polled_in_place;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,7 +18,6 @@ use tokio_util::task::TaskTracker;
 
 use super::patience::Patience;
 use super::tls::Tls;
-use super::wakes::polled_in_place;
 use crate::api::Front;
 
 /// Most connections at once; further ones wait in the kernel's queue.

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_wakes::polled_in_place;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -114,7 +115,7 @@ impl Connections {
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), respond).with_upgrades();
         let stopping = self.stopping.clone();
-        self.open.track_future(async move {
+        let served = async move {
             let mut connection = std::pin::pin!(connection);
             let served = tokio::select! {
                 served = connection.as_mut() => served,
@@ -126,7 +127,8 @@ impl Connections {
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended early");
             }
-        })
+        };
+        self.open.track_future(polled_in_place(served))
     }
 
     /// Tells tasks that the agent is about to stop, and waits for them, for handlers and for

@@ -1,10 +1,11 @@
 //! Keeps a task that wakes itself from being scheduled for it.
 //!
-//! A connection to a caller and the one to the agent behind it are driven by one task, and signal
-//! each other through hyper's channels. Each signal wakes the task that is running already; tokio
-//! would queue it again and wake a second thread to look at the queue. Per invocation that made
-//! four system calls, and two thirds of the latency that the host added. Polling once more in
-//! place costs next to nothing.
+//! One task drives a connection and whoever answers its requests, and the two signal each other
+//! through hyper's channels: send me the body, here it is. Each signal wakes the task that is
+//! running already; tokio would queue it again and wake a second thread to look at the queue. In a
+//! host, which has a connection to the agent in the same task, that made four system calls per
+//! invocation, and two thirds of the latency that it added. Polling once more in place costs next
+//! to nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,13 +24,14 @@ const POLLING: u8 = 1;
 const RUNG: u8 = 2;
 
 /// Runs `future`; wakes that come while it is polled have it polled again at once.
-pub(super) fn polled_in_place<F: Future>(future: F) -> PolledInPlace<F> {
+pub fn polled_in_place<F: Future>(future: F) -> PolledInPlace<F> {
     let bell = Arc::new(Bell { task: AtomicWaker::new(), state: AtomicU8::new(RESTING) });
     PolledInPlace { future, waker: bell.clone().into(), bell }
 }
 
 pin_project! {
-    pub(super) struct PolledInPlace<F> {
+    /// A future that is polled again at once when it wakes itself: see [`polled_in_place`].
+    pub struct PolledInPlace<F> {
         #[pin]
         future: F,
         bell: Arc<Bell>,
