@@ -186,8 +186,8 @@ impl Shared {
         let invocation = self.invocation(payload, context, parts, cancellation);
         let entrypoint = Arc::clone(entrypoint);
         let work = self.tasks.scope(async move { entrypoint(invocation).await });
-        let handled = Attended::new(work.instrument(span.clone()), &self.handlers).await;
-        span.in_scope(|| self.answer(handled, client_left, &span))
+        let handled = Attended::new(work, span.clone(), &self.handlers).await;
+        self.answer(handled, client_left, &span)
     }
 
     async fn read<B>(&self, body: B, context: &RequestContext) -> Result<Bytes, PayloadError>
@@ -209,8 +209,8 @@ impl Shared {
             }
             Ok(Answer::Response(response)) => return accompany(*response, client_left),
             Ok(Answer::Json(json)) => respond::json_bytes(StatusCode::OK, json),
-            Ok(Answer::Failed(failure)) => failed(&failure),
-            Err(error) => refused(&error),
+            Ok(Answer::Failed(failure)) => span.in_scope(|| failed(&failure)),
+            Err(error) => span.in_scope(|| refused(&error)),
         };
         client_left.disarm();
         at_once

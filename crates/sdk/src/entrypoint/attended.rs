@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use super::answer::Answer;
 use super::handler::Handled;
@@ -22,12 +23,18 @@ type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 /// A panic ends the handler and nothing else.
 pub(crate) struct Attended {
     work: Option<Work>,
+    span: Span,
     handlers: TaskTracker,
 }
 
 impl Attended {
-    pub(crate) fn new(work: impl Future<Output = Handled> + Send + 'static, handlers: &TaskTracker) -> Self {
-        Self { work: Some(Box::pin(work)), handlers: handlers.clone() }
+    /// What `work` logs is in `span`.
+    pub(crate) fn new(
+        work: impl Future<Output = Handled> + Send + 'static,
+        span: Span,
+        handlers: &TaskTracker,
+    ) -> Self {
+        Self { work: Some(Box::pin(work)), span, handlers: handlers.clone() }
     }
 }
 
@@ -35,13 +42,16 @@ impl Future for Attended {
     type Output = Handled;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Handled> {
-        let work = self.work.as_mut().expect("a handler is not polled after its end");
-        let handled = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        let Self { work, span, .. } = &mut *self;
+        let running = work.as_mut().expect("a handler is not polled after its end");
+        // Entered once, for the work and for its drop.
+        let _entered = span.enter();
+        let handled = match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(handled)) => handled,
             Err(panic) => Ok(Answer::Failed(Failure::panic(panic_message(&*panic)))),
         };
-        self.work = None;
+        *work = None;
         Poll::Ready(handled)
     }
 }
@@ -57,6 +67,6 @@ impl Drop for Attended {
                 tracing::error!("error.message" = message, "a handler panicked after its client had left");
             }
         };
-        runtime.spawn(self.handlers.track_future(unattended));
+        runtime.spawn(self.handlers.track_future(unattended.instrument(self.span.clone())));
     }
 }
