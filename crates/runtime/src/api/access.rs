@@ -34,11 +34,17 @@ fn is_loopback_origin(origin: &str) -> bool {
     rest.is_some_and(is_loopback)
 }
 
+/// One of this machine's own names, with a port or without.
 fn is_loopback(authority: &str) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else { return false };
-    let plain = !authority.as_str().contains('@');
-    let name = authority.host();
-    plain && (name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]")
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| {
+        let (name, port) = authority.split_at_checked(own.len()).unwrap_or_default();
+        name.eq_ignore_ascii_case(own) && is_port(port)
+    })
+}
+
+fn is_port(rest: &str) -> bool {
+    rest.is_empty()
+        || rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -70,6 +76,8 @@ mod tests {
             "",
             "user@localhost",
             "localhost:80:80",
+            "localhost:8x",
+            "localhost8080",
         ] {
             assert!(!asked(Some(bad), None, "/ping"), "{bad}");
         }

@@ -1,5 +1,7 @@
 //! What a request asks for, in the words of the audit log.
 
+use std::borrow::Cow;
+
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -72,7 +74,7 @@ impl Asked {
 
     /// The agent and its endpoint: what the name stands for, else the name itself.
     pub(super) fn agent(&self, api: &Api, uri: &Uri) -> (Option<String>, Option<String>) {
-        let said = Parameters::of(uri).unwrap_or_default();
+        let said = Parameters::of(uri);
         let served = match &self.agent {
             Some(named) => api.registry.find(named, said.qualifier.as_deref()).ok(),
             None if self.operation.is_some_and(|operation| NAMELESS.contains(&operation)) => {
@@ -82,7 +84,10 @@ impl Asked {
         };
         match served.as_deref().map(|served| served.split_once('@').unwrap_or((served, DEFAULT_ENDPOINT))) {
             Some((name, endpoint)) => (Some(name.to_owned()), Some(endpoint.to_owned())),
-            None => (self.agent.clone().or(said.agent).map(|name| cut(&name)), said.qualifier),
+            None => {
+                let named = self.agent.as_deref().or(said.agent.as_deref());
+                (named.map(cut), said.qualifier.map(Cow::into_owned))
+            }
         }
     }
 }

@@ -16,7 +16,9 @@ use http_body_util::Limited;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::proxy::{AgentBody, ExchangeError, agent_headers, answer_headers, exchange, invoke, websocket};
+use super::proxy::{
+    AgentBody, ExchangeError, agent_headers, answer_headers, exchange, id_value, invoke, websocket,
+};
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
@@ -169,9 +171,10 @@ impl Stamp {
     /// Says it.
     pub(super) fn on(self, mut response: Response) -> Response {
         let headers = response.headers_mut();
-        for (name, value) in [(SESSION_ID, self.session.as_str()), (INVOCATION_ID, &self.id.to_string())] {
-            // Both are visible ASCII.
-            if let Ok(value) = HeaderValue::from_str(value) {
+        // Both are visible ASCII.
+        let session = HeaderValue::from_str(self.session.as_str()).ok();
+        for (name, value) in [(SESSION_ID, session), (INVOCATION_ID, id_value(self.id))] {
+            if let Some(value) = value {
                 headers.insert(name, value);
             }
         }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::aws::AwsError;
 use super::{Api, ApiError};
 use crate::key::Principal;
+use crate::session::Agent;
 
 /// Who calls, as the gate found out.
 #[derive(Debug, Clone)]
@@ -56,9 +57,8 @@ impl Caller {
 
     /// Refuses who may not invoke the agent that is served under this name, or did not come in the
     /// way that it asks for: with a token, or without.
-    pub(super) fn must_invoke(&self, api: &Api, served: &str) -> Result<(), ApiError> {
-        let asks_for_tokens =
-            api.manager.agent(served).is_some_and(|agent| agent.definition.authorizer.is_some());
+    pub(super) fn must_invoke(&self, served: &str, agent: Option<&Agent>) -> Result<(), ApiError> {
+        let asks_for_tokens = agent.is_some_and(|agent| agent.definition.authorizer.is_some());
         let has_token = matches!(self.0.identity(), Identity::Token { .. });
         if asks_for_tokens != has_token {
             return Err(ApiError::Forbidden("this agent asks for another kind of authorization"));

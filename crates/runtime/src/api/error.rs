@@ -11,7 +11,6 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::proxy::ExchangeError;
-use super::query::Unreadable;
 use crate::invocations::{State, Unreceived};
 use crate::registry::UploadError;
 use crate::session::reason::StopKind;
@@ -237,12 +236,6 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-impl From<Unreadable> for ApiError {
-    fn from(_: Unreadable) -> Self {
-        Self::BadRequest("The query cannot be read")
     }
 }
 

@@ -4,35 +4,27 @@
 use std::borrow::Cow;
 
 use agentcore_protocol::headers;
-use axum::extract::Query;
 use axum::http::{HeaderMap, Uri};
 
 use super::call::SESSION_ID;
 
-/// The query cannot be read.
-#[derive(Debug)]
-pub(super) struct Unreadable;
-
-/// Names and values, in their order.
-pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Unreadable> {
-    if uri.query().is_none_or(str::is_empty) {
-        return Ok(Vec::new());
-    }
-    Query::try_from_uri(uri).map(|Query(pairs)| pairs).map_err(|_| Unreadable)
+/// Names and values, in their order. Any text can be read so: what is no UTF-8 is replaced.
+pub(super) fn pairs(uri: &Uri) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
 }
 
 /// Which agent and which session a query names. Of a name that is there twice, the last one counts.
 #[derive(Debug, Default)]
-pub(super) struct Parameters {
-    pub(super) agent: Option<String>,
-    pub(super) qualifier: Option<String>,
-    session: Option<String>,
+pub(super) struct Parameters<'a> {
+    pub(super) agent: Option<Cow<'a, str>>,
+    pub(super) qualifier: Option<Cow<'a, str>>,
+    session: Option<Cow<'a, str>>,
 }
 
-impl Parameters {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Unreadable> {
+impl<'a> Parameters<'a> {
+    pub(super) fn of(uri: &'a Uri) -> Self {
         let mut parameters = Self::default();
-        for (name, value) in pairs(uri)? {
+        for (name, value) in pairs(uri) {
             if name == "agent" {
                 parameters.agent = Some(value);
             } else if name == "qualifier" {
@@ -41,13 +33,13 @@ impl Parameters {
                 parameters.session = Some(value);
             }
         }
-        Ok(parameters)
+        parameters
     }
 
     /// The session that is named in its header, or else here: browsers cannot set headers on a
     /// WebSocket.
-    pub(super) fn session(self, headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    pub(super) fn session(self, headers: &'a HeaderMap) -> Option<Cow<'a, str>> {
         let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        header.or(self.session.map(Cow::Owned))
+        header.or(self.session)
     }
 }

@@ -98,9 +98,9 @@ fn at_rest(api: &Api) -> Response {
 
 /// Whose session a request is for.
 fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
-    let said = Parameters::of(uri)?;
+    let said = Parameters::of(uri);
     let agent = api.agent(said.agent.as_deref())?;
-    caller.must_invoke(api, &agent.name)?;
+    caller.must_invoke(&agent.name, Some(&agent))?;
     let session = match said.session(headers) {
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),

@@ -81,7 +81,7 @@ pub(super) fn is_document(parts: &Parts) -> bool {
 /// request is refused when it arrives at the agent.
 fn asked_for(api: &Api, uri: &Uri) -> Option<Arc<Agent>> {
     if [INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH].contains(&uri.path()) {
-        let said = Parameters::of(uri).unwrap_or_default();
+        let said = Parameters::of(uri);
         return api.agent(said.agent.as_deref()).ok();
     }
     let (runtime, operation) = uri.path().strip_prefix("/runtimes/")?.split_once('/')?;
@@ -89,7 +89,7 @@ fn asked_for(api: &Api, uri: &Uri) -> Option<Arc<Agent>> {
         return None;
     }
     let runtime = percent_decode_str(runtime).decode_utf8().ok()?;
-    let said = Parameters::of(uri).unwrap_or_default();
+    let said = Parameters::of(uri);
     let name = api.registry.find(&runtime, said.qualifier.as_deref()).ok()?;
     api.manager.agent(&name)
 }
@@ -102,7 +102,7 @@ fn results_of(api: &Api, parts: &Parts) -> Option<Arc<Agent>> {
     if !bears_token || !parts.uri.path().starts_with(RESULTS) {
         return None;
     }
-    api.manager.agent(&Parameters::of(&parts.uri).ok()?.agent?)
+    api.manager.agent(&Parameters::of(&parts.uri).agent?)
 }
 
 /// The URL of a runtime, as the caller reaches this host.
@@ -124,8 +124,8 @@ pub(super) async fn document(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Json<Value>, AwsError> {
-    let said = Parameters::of(&uri).unwrap_or_default();
-    let qualifier = said.qualifier.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let said = Parameters::of(&uri);
+    let qualifier = said.qualifier.unwrap_or(Cow::Borrowed(DEFAULT_ENDPOINT));
     let none = || AwsError::not_found("there is no agent here whose callers bring tokens");
     let served = api.registry.find(&runtime, Some(&qualifier)).map_err(|_| none())?;
     let agent = api.manager.agent(&served).ok_or_else(none)?;

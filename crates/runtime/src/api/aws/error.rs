@@ -11,7 +11,6 @@ use serde::Serialize;
 use crate::api::ApiError;
 use crate::api::error::too_often;
 use crate::api::proxy::ExchangeError;
-use crate::api::query::Unreadable;
 use crate::invocations::State;
 use crate::registry::RegistryError;
 use crate::session::{Ended, NotAdmitted};
@@ -178,12 +177,6 @@ impl IntoResponse for AwsError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
-    }
-}
-
-impl From<Unreadable> for AwsError {
-    fn from(_: Unreadable) -> Self {
-        Self::unreadable("the query cannot be read")
     }
 }
 

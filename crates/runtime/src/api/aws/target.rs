@@ -32,10 +32,11 @@ impl Target {
         headers: &HeaderMap,
         uri: &Uri,
     ) -> Result<Self, AwsError> {
-        let said = Parameters::of(uri)?;
+        let said = Parameters::of(uri);
         let found = api.registry.find(runtime, said.qualifier.as_deref());
         // Who may not invoke every agent learns nothing of those there are.
-        caller.must_invoke(api, found.as_deref().unwrap_or(ALL_AGENTS))?;
+        let served = found.as_deref().ok().and_then(|name| api.manager.agent(name));
+        caller.must_invoke(found.as_deref().unwrap_or(ALL_AGENTS), served.as_deref())?;
         let agent = found?;
         let session = said.session(headers);
         let named = session.is_some();

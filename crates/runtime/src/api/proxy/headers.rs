@@ -5,6 +5,7 @@ use agentcore_protocol::headers::{
 };
 use agentcore_protocol::{InvocationId, SessionId};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 // Made at compile time: a name that is looked up as text is parsed each time.
 const SESSION: HeaderName = HeaderName::from_static(SESSION_ID);
@@ -42,16 +43,22 @@ pub(crate) fn agent_headers(caller: &HeaderMap, session: &SessionId, invocation:
         headers.insert(SESSION, value);
     }
     if !headers.contains_key(REQUEST)
-        && let Ok(value) = HeaderValue::from_str(&invocation.to_string())
+        && let Some(value) = id_value(invocation)
     {
         headers.insert(REQUEST, value);
     }
     headers
 }
 
+/// An id as the value of a header.
+pub(crate) fn id_value(id: InvocationId) -> Option<HeaderValue> {
+    let mut buffer = Uuid::encode_buffer();
+    HeaderValue::from_str(id.uuid().hyphenated().encode_lower(&mut buffer)).ok()
+}
+
 /// Removes from an agent's answer what belongs to its connection alone.
 pub(crate) fn answer_headers(headers: &mut HeaderMap) {
-    const HOP_BY_HOP: [HeaderName; 8] = [
+    static HOP_BY_HOP: [HeaderName; 8] = [
         header::CONNECTION,
         HeaderName::from_static("keep-alive"),
         header::PROXY_AUTHENTICATE,
@@ -61,8 +68,11 @@ pub(crate) fn answer_headers(headers: &mut HeaderMap) {
         header::TRANSFER_ENCODING,
         header::UPGRADE,
     ];
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    // Most answers have none, and few headers: to look each of these up would cost more.
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 
@@ -75,7 +85,6 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     fn passed(sent: &[(&'static str, &'static str)]) -> HeaderMap {
         let sent: HeaderMap = sent

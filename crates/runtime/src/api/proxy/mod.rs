@@ -7,5 +7,5 @@ mod websocket;
 
 pub(super) use body::AgentBody;
 pub(super) use exchange::{ExchangeError, exchange, invoke};
-pub(super) use headers::{agent_headers, answer_headers, is_event_stream};
+pub(super) use headers::{agent_headers, answer_headers, id_value, is_event_stream};
 pub(super) use websocket::{is_websocket, websocket};

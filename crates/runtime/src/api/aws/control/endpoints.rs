@@ -98,7 +98,7 @@ pub(super) async fn delete(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, AwsError> {
-    let client_token = query(&uri, "clientToken")?.pop();
+    let client_token = query(&uri, "clientToken").pop();
     let token = token(&caller, "DeleteAgentRuntimeEndpoint", client_token, format!("{runtime} {name}"))?;
     let deleted = api.registry.change(token, |catalogue, _| {
         let runtime = catalogue.runtime(&runtime)?.without_endpoint(&name)?;

@@ -16,7 +16,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn of(uri: &Uri) -> Result<Self, AwsError> {
-        let most = match query(uri, "maxResults")?.pop() {
+        let most = match query(uri, "maxResults").pop() {
             None => MOST,
             Some(text) => match text.parse() {
                 Ok(most) if (1..=MOST).contains(&most) => most,
@@ -24,7 +24,7 @@ impl Page {
             },
         };
         // A token is the key of the last entry that was listed, so it holds whatever changes meanwhile.
-        Ok(Self { most, after: query(uri, "nextToken")?.pop() })
+        Ok(Self { most, after: query(uri, "nextToken").pop() })
     }
 
     /// The piece as an answer with the member `name`. The entries come with their keys, in order.

@@ -43,8 +43,8 @@ pub(super) fn tags(request: &Value) -> Result<std::collections::BTreeMap<String,
 }
 
 /// The values that a query has for `name`.
-pub(super) fn query(uri: &Uri, name: &str) -> Result<Vec<String>, AwsError> {
-    Ok(pairs(uri)?.into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect())
+pub(super) fn query(uri: &Uri, name: &str) -> Vec<String> {
+    pairs(uri).filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
 }
 
 /// The token of a request that must not be carried out twice. `what` is all that the request says.

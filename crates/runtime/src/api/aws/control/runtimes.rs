@@ -94,7 +94,7 @@ pub(super) async fn show(
     Path(runtime): Path<String>,
     uri: Uri,
 ) -> Result<Json<Value>, AwsError> {
-    let number = query(&uri, "version")?.pop();
+    let number = query(&uri, "version").pop();
     let catalogue = api.registry.catalogue();
     let runtime = catalogue.runtime(&runtime)?;
     Ok(Json(view::runtime(&catalogue.identity, runtime, runtime.version(number.as_deref())?)))
@@ -107,9 +107,9 @@ pub(super) async fn delete(
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, AwsError> {
-    let number = query(&uri, "version")?.pop();
+    let number = query(&uri, "version").pop();
     let what = format!("{runtime} {number:?}");
-    let token = token(&caller, "DeleteAgentRuntime", query(&uri, "clientToken")?.pop(), what)?;
+    let token = token(&caller, "DeleteAgentRuntime", query(&uri, "clientToken").pop(), what)?;
     let deleted = api.registry.change(token, |catalogue, _| {
         let runtime = catalogue.runtime(&runtime)?;
         let mut answer = json!({ "agentRuntimeId": runtime.id, "status": view::DELETING });

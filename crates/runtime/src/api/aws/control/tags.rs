@@ -38,7 +38,7 @@ pub(super) async fn remove(
     Path(arn): Path<String>,
     uri: Uri,
 ) -> Result<(StatusCode, Json<Value>), AwsError> {
-    let gone = query(&uri, "tagKeys")?;
+    let gone = query(&uri, "tagKeys");
     change(&api, &arn, |tags| tags.retain(|key, _| !gone.contains(key))).await
 }
 
