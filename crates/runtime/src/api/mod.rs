@@ -99,16 +99,10 @@ impl Api {
         if let Some(name) = name.or(self.default_agent.as_deref()) {
             return self.manager.agent(name).ok_or_else(|| ApiError::UnknownAgent(name.to_owned()));
         }
-        // One that is asked for by an endpoint's name is never meant by saying nothing.
-        let mut agents = self.manager.agents();
-        agents.retain(|agent| !agent.name.contains('@'));
-        match (agents.pop(), agents.is_empty()) {
-            (Some(only), true) => Ok(only),
-            (last, _) => {
-                agents.extend(last);
-                let names = agents.iter().map(|agent| agent.name.to_string()).collect();
-                Err(ApiError::NoDefaultAgent(names))
-            }
-        }
+        self.manager.only_agent().ok_or_else(|| {
+            let agents = self.manager.agents();
+            let names = agents.iter().filter(|agent| !agent.is_named_by_endpoint());
+            ApiError::NoDefaultAgent(names.map(|agent| agent.name.to_string()).collect())
+        })
     }
 }

@@ -43,6 +43,13 @@ pub(crate) struct Agent {
     pub(crate) default_session: SessionId,
 }
 
+impl Agent {
+    /// Whether it is asked for by an endpoint's name, and so never meant by saying nothing.
+    pub(crate) fn is_named_by_endpoint(&self) -> bool {
+        self.name.contains('@')
+    }
+}
+
 /// A request that was let in.
 pub(crate) struct Admission {
     pub(crate) in_flight: InFlight,
@@ -108,6 +115,13 @@ impl Manager {
 
     pub(crate) fn agent(&self, name: &str) -> Option<Arc<Agent>> {
         self.agents.get(name).map(|agent| agent.clone())
+    }
+
+    /// The agent that is meant by saying nothing, if there is no choice.
+    pub(crate) fn only_agent(&self) -> Option<Arc<Agent>> {
+        let mut agents = self.agents.iter().filter(|agent| !agent.is_named_by_endpoint());
+        let only = agents.next()?.value().clone();
+        agents.next().is_none().then_some(only)
     }
 
     /// Every agent, by name.
