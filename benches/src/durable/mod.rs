@@ -82,7 +82,10 @@ async fn host(state: &Path) -> anyhow::Result<Server> {
     let port = free_port()?;
     let path = state.to_str().context("the folder's name is no text")?;
     let program = Program::this(["serve-durable-host", path, &port.to_string()])?;
-    Server::spawn(&program, port)?.listening(Duration::from_millis(2)).await
+    let host = Server::spawn(&program, port)?.listening(Duration::from_millis(2)).await?;
+    // It listens before it has opened its store.
+    json(&mut Wire::open(&address(&host)).await?, "/_agentcore/v1/host").await?;
+    Ok(host)
 }
 
 fn invocation(session: &str, extra: &str, payload: &str) -> Vec<u8> {
