@@ -3,7 +3,7 @@
 use std::fmt;
 
 use agentcore_protocol::error::{ErrorBody, INVALID_ENCODING, INVALID_JSON};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -89,15 +89,14 @@ pub(crate) async fn decode(body: Bytes) -> Result<Bytes, PayloadError> {
 }
 
 /// Turns a body into UTF-8, without a byte-order mark. Like JSON readers of old it accepts UTF-16
-/// and UTF-32, with a byte-order mark or without. Whether what seems to be UTF-8 is, is seen when it
-/// is parsed.
-fn to_text(mut body: Bytes) -> Result<Bytes, PayloadError> {
+/// and UTF-32, with a byte-order mark or without.
+fn to_text(body: Bytes) -> Result<Bytes, PayloadError> {
     let encoding = detect(&body);
     match encoding {
-        Encoding::Utf8 { skip } => {
-            body.advance(skip);
-            Ok(body)
-        }
+        Encoding::Utf8 { skip } => match std::str::from_utf8(&body[skip..]) {
+            Ok(_) => Ok(body.slice(skip..)),
+            Err(error) => Err(PayloadError::Encoding(format!("not UTF-8: {error}"))),
+        },
         Encoding::Utf16 { skip, unit } => {
             let units = body[skip..].chunks(2).map(|pair| match pair {
                 &[a, b] => unit([a, b]),
