@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use agentcore_auth::jwt::{InvalidJwtConfiguration, JwtConfiguration};
 use agentcore_protocol::{LifecycleLimits, headers};
-use agentcore_sandbox::ResourceLimits;
+use agentcore_sandbox::{NetworkMode, ResourceLimits};
 use serde::{Deserialize, Serialize};
 
 /// An agent that the host serves.
@@ -36,6 +36,9 @@ pub struct AgentDefinition {
     /// Files and folders that its sessions may read, beside its code and what its program needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read_only: Vec<PathBuf>,
+    /// What its sessions reach of the network. `None`: what the host's options say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
     /// What one session may use.
     #[serde(default, with = "ResourceLimitsForm")]
     pub limits: ResourceLimits,
@@ -91,6 +94,7 @@ impl AgentDefinition {
             request_headers: Vec::new(),
             authorizer: None,
             read_only: Vec::new(),
+            network: None,
             limits: ResourceLimits::default(),
         }
     }

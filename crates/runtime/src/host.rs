@@ -165,6 +165,7 @@ impl Host {
             store: store.clone(),
             clock: clock.clone(),
             incarnations: state.incarnations(),
+            network: options.network,
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);

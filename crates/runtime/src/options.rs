@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentcore_sandbox::NetworkMode;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
@@ -40,6 +41,9 @@ pub struct HostOptions {
     /// What the host's ARNs say of where it is.
     #[serde(default)]
     pub aws: AwsIdentity,
+    /// What agents reach of the network, those that say nothing of it: `none`, `egress` or `host`.
+    #[serde(default)]
+    pub network: NetworkMode,
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
@@ -73,6 +77,7 @@ impl HostOptions {
             default_agent: None,
             code_root: None,
             aws: AwsIdentity::default(),
+            network: NetworkMode::default(),
             on_shutdown: OnShutdown::default(),
             tls: None,
             auth: AuthOptions::default(),

@@ -38,6 +38,8 @@ pub(crate) struct Args {
     /// A file or folder that the agents may read, beside their code and what their program needs
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
+    #[command(flatten)]
+    walls: host::WallArgs,
     /// End a session after so many idle seconds, from 1 [default: as configured, else 900]
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u64>,
@@ -80,7 +82,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     options.on_shutdown = OnShutdown::Stop;
     let told = options.clone();
 
-    let host = host::start(options).await?;
+    let host = host::start(options, &args.walls).await?;
     greet(&project, &told, host.local_addr());
     host.serve_until(signals::asked_to_end(hold, "\nStopping the sessions (Ctrl-C again leaves at once)"))
         .await?;

@@ -63,6 +63,8 @@ pub(crate) struct Args {
     /// A file or folder that the project's agents may read, beside their code and what their program needs
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
+    #[command(flatten)]
+    walls: host::WallArgs,
     /// Print the effective options as JSON, without the values of variables, and leave
     #[arg(long)]
     print_config: bool,
@@ -88,7 +90,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     let leaves = options.on_shutdown == OnShutdown::Leave;
-    let host = host::start(options).await?;
+    let host = host::start(options, &args.walls).await?;
     let address = styled(STRONG, host.url());
     output::note(format_args!("{} at {address}", styled(GOOD, "Serving")));
     let message = if leaves { "Leaving; the sessions go on" } else { "Stopping the sessions" };

@@ -2,6 +2,7 @@
 
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use agentcore_sandbox::NetworkMode;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use yaml_serde::{Mapping, Value};
@@ -23,6 +24,8 @@ pub(crate) struct AgentEntry {
     pub(crate) authorizer_configuration: Option<Json>,
     /// Which headers reach the agent, in the API's words.
     pub(crate) request_header_configuration: Option<Json>,
+    /// What its sessions reach of the network: a key of our own, beside those of AWS's toolkit.
+    pub(crate) network: Option<NetworkMode>,
     aws: Option<Aws>,
     bedrock_agentcore: Option<Deployment>,
 }

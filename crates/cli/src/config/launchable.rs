@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::LifecycleLimits;
 use agentcore_protocol::lifecycle::{InvalidLifecycle, LifecycleBounds, LifecycleConfiguration};
+use agentcore_sandbox::NetworkMode;
 
 use super::agent::AgentEntry;
 use super::cargo::{self, BuildError};
@@ -26,6 +27,8 @@ pub(crate) struct Launchable {
     pub(crate) authorizer: Option<JwtConfiguration>,
     /// The headers of callers that reach it beside the usual ones.
     pub(crate) request_headers: Vec<String>,
+    /// What its sessions reach of the network, if that is said.
+    pub(crate) network: Option<NetworkMode>,
 }
 
 /// Why an agent cannot be launched.
@@ -85,6 +88,7 @@ impl Launchable {
             lifecycle: limits,
             authorizer,
             request_headers,
+            network: entry.network,
         })
     }
 

@@ -16,4 +16,5 @@ mod seed;
 mod serving;
 mod signing;
 mod support;
+mod walls;
 mod without_a_host;

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use agentcore_protocol::PingStatus;
-use agentcore_sandbox::{BoxFuture, Exit, Sandbox, SandboxKind, StopSignal};
+use agentcore_sandbox::{BoxFuture, Exit, NetworkMode, Sandbox, SandboxKind, StopSignal};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout};
 
@@ -31,6 +31,8 @@ pub(crate) struct Environment {
     pub(crate) store: Store,
     pub(crate) clock: HostClock,
     pub(crate) incarnations: PathBuf,
+    /// The network of agents that say nothing of it.
+    pub(crate) network: NetworkMode,
     pub(crate) journals: Arc<Journals>,
 }
 

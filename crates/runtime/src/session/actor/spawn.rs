@@ -25,7 +25,7 @@ impl Actor {
         rules: Rules,
     ) -> Self {
         let life = Lifecycle::new(rules, environment.clock.now());
-        let spec = spec(&session, definition);
+        let spec = spec(&session, definition, environment.network);
         let intent = NewIncarnation {
             id: session.incarnation,
             key: session.key.clone(),
@@ -132,7 +132,7 @@ fn folder_name(session: &SessionHandle) -> String {
     session.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn spec(session: &SessionHandle, definition: &AgentDefinition) -> SandboxSpec {
+fn spec(session: &SessionHandle, definition: &AgentDefinition, network: NetworkMode) -> SandboxSpec {
     let env: BTreeMap<OsString, OsString> =
         definition.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     SandboxSpec {
@@ -142,7 +142,7 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition) -> SandboxSpec {
         code: definition.code.clone(),
         env,
         limits: definition.limits,
-        network: NetworkMode::default(),
+        network: definition.network.unwrap_or(network),
         read_only: definition.read_only.clone(),
     }
 }
