@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentcore_sandbox::{CgroupRoots, EnforceableLimits, ExitStatus, ResourceLimits};
 
-use crate::bench::{Processes, end_of, kill, log, until_logged};
+use crate::bench::{Processes, end_of, kill, log, until, until_logged};
 
 fn enforced(wanted: impl Fn(EnforceableLimits) -> bool) -> Option<Processes> {
     let roots = CgroupRoots::discover();
@@ -52,7 +52,8 @@ while True:
     spec.limits = ResourceLimits { processes: Some(30), ..ResourceLimits::default() };
     let sandbox = bench.run(&spec).await;
     until_logged(&*sandbox, "bound").await;
-    assert!(sandbox.usage().unwrap().processes <= 30);
+    // On a busy machine the process that led the agent behind its walls may not have left yet.
+    until("it is within its bound", || sandbox.usage().unwrap().processes <= 30).await;
     kill(&*sandbox).await;
 }
 
