@@ -29,6 +29,7 @@ mod registry;
 mod session;
 mod store;
 mod time;
+mod watched;
 
 pub use agent::{AgentDefinition, InvalidAgent};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord, TlsError, TlsOptions};

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use agentcore_protocol::{IncarnationId, InvocationId, Timestamp};
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Answer, End, Head, NewInvocation, Record, State};
 use crate::key::SessionKey;
+use crate::watched::Watched;
 
 /// How much of the end of an answer is kept in memory once it is in a file, so that whoever follows
 /// it need not read the file.
@@ -24,8 +24,7 @@ pub(crate) struct Live {
     request_hash: Option<[u8; 32]>,
     /// Somebody wants it to end.
     pub(crate) cancelled: CancellationToken,
-    tape: Mutex<Tape>,
-    changed: Notify,
+    tape: Watched<Tape>,
 }
 
 struct Tape {
@@ -80,14 +79,13 @@ impl Live {
             accepted_at: new.accepted_at,
             request_hash: new.idempotency.as_ref().map(|idempotency| idempotency.request),
             cancelled: CancellationToken::new(),
-            tape: Mutex::new(tape),
-            changed: Notify::new(),
+            tape: Watched::new(tape),
         })
     }
 
     /// It is about to be given to an agent, and that is on disk.
     pub(crate) fn start(&self, incarnation: IncarnationId, at: Timestamp) {
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             tape.incarnation = incarnation;
             tape.started_at = Some(at);
         });
@@ -95,17 +93,17 @@ impl Live {
 
     /// Whether an agent may have it.
     pub(crate) fn has_started(&self) -> bool {
-        self.tape().started_at.is_some()
+        self.tape.lock().started_at.is_some()
     }
 
     /// The agent begins its answer.
     pub(super) fn begin(&self, head: Arc<Head>) {
-        self.edit(|tape| tape.head = Some(head));
+        self.tape.edit(|tape| tape.head = Some(head));
     }
 
     /// More of the answer is there; in the file, if there is one.
     pub(super) fn add(&self, pieces: Vec<Bytes>) {
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             for piece in pieces {
                 let at = tape.written;
                 tape.written += piece.len() as u64;
@@ -118,7 +116,7 @@ impl Live {
 
     /// The answer is in a file from now on.
     pub(super) fn in_file(&self, file: Arc<File>) {
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             tape.file = Some(file);
             tape.shorten();
         });
@@ -126,17 +124,17 @@ impl Live {
 
     /// The file that the answer is in, if it is in one.
     pub(super) fn file(&self) -> Option<Arc<File>> {
-        self.tape().file.clone()
+        self.tape.lock().file.clone()
     }
 
     /// So many bytes of the answer are on disk.
     pub(super) fn synced(&self, bytes: u64) {
-        self.edit(|tape| tape.synced = bytes);
+        self.tape.edit(|tape| tape.synced = bytes);
     }
 
     /// It has ended, and that is on disk.
     pub(crate) fn end(&self, end: End) {
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             tape.synced = tape.written;
             tape.end = Some(Arc::new(end));
         });
@@ -144,13 +142,13 @@ impl Live {
 
     /// What has come in, and what is on disk.
     pub(super) fn progress(&self) -> (u64, u64) {
-        let tape = self.tape();
+        let tape = self.tape.lock();
         (tape.written, tape.synced)
     }
 
     /// The answer as it is, once the agent came to its end or did not.
     pub(super) fn answer(&self, complete: bool) -> Option<Answer> {
-        let tape = self.tape();
+        let tape = self.tape.lock();
         let head = tape.head.clone()?;
         let body = tape.file.is_none().then(|| {
             let mut body = Vec::with_capacity(tape.tail_bytes);
@@ -162,7 +160,7 @@ impl Live {
 
     /// What is known of it now.
     pub(crate) fn record(&self) -> Record {
-        let tape = self.tape();
+        let tape = self.tape.lock();
         let end = tape.end.as_deref();
         let so_far = || {
             let head = tape.head.clone()?;
@@ -188,55 +186,34 @@ impl Live {
 
     /// Returns once it has ended, and that is on disk.
     pub(crate) async fn ended(&self) -> Arc<End> {
-        self.wait(|tape| tape.end.clone()).await
+        self.tape.wait(|tape| tape.end.clone()).await
     }
 
     /// Returns once the agent has begun its answer, or it has ended.
     pub(crate) async fn head(&self) -> Option<Arc<Head>> {
-        self.wait(|tape| (tape.head.is_some() || tape.end.is_some()).then(|| tape.head.clone())).await
+        self.tape.wait(|tape| (tape.head.is_some() || tape.end.is_some()).then(|| tape.head.clone())).await
     }
 
     /// The beginning of the agent's answer, once there is one.
     pub(crate) fn head_now(&self) -> Option<Arc<Head>> {
-        self.tape().head.clone()
+        self.tape.lock().head.clone()
     }
 
     /// Returns once there is more than `position`, or nothing more will be.
     pub(super) async fn next(&self, position: u64, upto: Upto) -> Next {
-        self.wait(|tape| tape.at(position, upto)).await
+        self.tape.wait(|tape| tape.at(position, upto)).await
     }
 
     /// What is at `position` now, if anything is.
     pub(super) fn now(&self, position: u64, upto: Upto) -> Option<Next> {
-        self.tape().at(position, upto)
+        self.tape.lock().at(position, upto)
     }
 
     /// Returns once more is written than is synced.
     pub(super) async fn unsynced(&self) -> u64 {
-        self.wait(|tape| (tape.file.is_some() && tape.written > tape.synced).then_some(tape.written)).await
-    }
-
-    fn edit(&self, edit: impl FnOnce(&mut Tape)) {
-        edit(&mut self.tape());
-        self.changed.notify_waiters();
-    }
-
-    /// Looks again and again until there is an answer.
-    async fn wait<T>(&self, mut look: impl FnMut(&mut Tape) -> Option<T>) -> T {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Before the look, so that no change between the two is missed.
-            changed.as_mut().enable();
-            if let Some(found) = look(&mut self.tape()) {
-                return found;
-            }
-            changed.await;
-        }
-    }
-
-    fn tape(&self) -> MutexGuard<'_, Tape> {
-        // A panic cannot leave it half changed.
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tape
+            .wait(|tape| (tape.file.is_some() && tape.written > tape.synced).then_some(tape.written))
+            .await
     }
 }
 

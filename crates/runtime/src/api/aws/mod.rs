@@ -28,6 +28,8 @@ pub(crate) use replay::Replays;
 /// Most bytes of an error that is not ours.
 const MOST_OF_FOREIGN: usize = 1_024;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// What SDKs name a call by, and send again with each retry.
+pub(super) const SDK_INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
 
 /// The paths of both services.
 pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {

@@ -2,8 +2,9 @@
 
 use axum::http::HeaderMap;
 
-use super::{IDEMPOTENCY_KEY, SDK_INVOCATION_ID};
+use super::IDEMPOTENCY_KEY;
 use crate::api::ApiError;
+use crate::api::aws::SDK_INVOCATION_ID;
 
 /// The longest key.
 const LONGEST: usize = 255;

@@ -32,7 +32,6 @@ pub(super) use respond::{answer, followed};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const SDK_INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
 
 /// What makes a request a durable invocation.
 pub(super) struct Asked {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -13,13 +13,13 @@ use tokio::time::timeout;
 
 use super::invoke::run;
 use crate::api::Api;
+use crate::api::aws::SDK_INVOCATION_ID;
 use crate::api::aws::error::{AwsError, Exception};
 use crate::api::aws::replay::{Ending, Key, Recording, Turn, Unheard};
 use crate::api::aws::target::Target;
 use crate::api::aws::unread::read_away;
 use crate::api::proxy::is_event_stream;
 
-const INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
 /// The longest id that is taken for one; SDKs send UUIDs.
 const LONGEST_ID: usize = 128;
 /// Most bytes of one answer that are kept.
@@ -47,7 +47,7 @@ pub(super) async fn invoke(api: Arc<Api>, target: Target, parts: Parts, body: Bo
 }
 
 fn key(target: &Target, headers: &HeaderMap) -> Option<Key> {
-    let invocation = headers.get(INVOCATION_ID)?.to_str().ok()?;
+    let invocation = headers.get(SDK_INVOCATION_ID)?.to_str().ok()?;
     let is_one = !invocation.is_empty() && invocation.len() <= LONGEST_ID;
     is_one.then(|| Key {
         principal: target.key.principal.clone(),

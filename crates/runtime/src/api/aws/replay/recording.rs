@@ -3,20 +3,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::http::response::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::Notify;
+
+use crate::watched::Watched;
 
 /// An answer that is recorded.
 pub(in crate::api::aws) struct Recording {
-    tape: Mutex<Tape>,
-    changed: Notify,
+    tape: Watched<Tape>,
     /// The bytes of all recordings.
     total: Arc<AtomicUsize>,
 }
@@ -55,12 +55,12 @@ pub(in crate::api::aws) enum Ending {
 
 impl Recording {
     pub(super) fn new(total: Arc<AtomicUsize>) -> Self {
-        Self { tape: Mutex::default(), changed: Notify::new(), total }
+        Self { tape: Watched::default(), total }
     }
 
     /// The head of the answer is there.
     pub(in crate::api::aws) fn begin(&self, head: Parts, ran_nothing: bool) {
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             tape.head = Some(head);
             tape.ran_nothing = ran_nothing;
         });
@@ -69,7 +69,7 @@ impl Recording {
     /// A piece of the body is there.
     pub(in crate::api::aws) fn add(&self, piece: Bytes) {
         self.total.fetch_add(piece.len(), Ordering::AcqRel);
-        self.edit(|tape| {
+        self.tape.edit(|tape| {
             tape.bytes += piece.len();
             tape.pieces.push_back(piece);
         });
@@ -77,17 +77,17 @@ impl Recording {
 
     /// The answer has ended.
     pub(in crate::api::aws) fn end(&self, how: Ending) {
-        self.edit(|tape| tape.end = Some(how));
+        self.tape.edit(|tape| tape.end = Some(how));
     }
 
     /// How many bytes are kept.
     pub(in crate::api::aws) fn bytes(&self) -> usize {
-        self.tape().bytes
+        self.tape.lock().bytes
     }
 
     /// Drops what everybody has heard, from now on to nobody's use. Whether something was dropped.
     pub(in crate::api::aws) fn drop_heard(&self) -> bool {
-        let mut tape = self.tape();
+        let mut tape = self.tape.lock();
         let heard = tape.listeners.values().copied().min().unwrap_or(tape.dropped);
         let mut freed = 0;
         while tape.dropped < heard
@@ -103,23 +103,24 @@ impl Recording {
 
     /// Returns once somebody listens.
     pub(in crate::api::aws) async fn heard(&self) {
-        self.wait(|tape| (!tape.listeners.is_empty()).then_some(())).await;
+        self.tape.wait(|tape| (!tape.listeners.is_empty()).then_some(())).await;
     }
 
     /// Returns once somebody has listened and nobody does.
     pub(in crate::api::aws) async fn abandoned(&self) {
-        self.wait(|tape| (tape.listeners_ever > 0 && tape.listeners.is_empty()).then_some(())).await;
+        self.tape.wait(|tape| (tape.listeners_ever > 0 && tape.listeners.is_empty()).then_some(())).await;
     }
 
     /// Returns once a listener has gone on, has come or has left.
     pub(in crate::api::aws) fn moved(&self) -> impl Future<Output = ()> + '_ {
-        let before = self.tape().positions();
-        self.wait(move |tape| (tape.positions() != before).then_some(()))
+        let before = self.tape.lock().positions();
+        self.tape.wait(move |tape| (tape.positions() != before).then_some(()))
     }
 
     /// The answer from its beginning, once it has begun.
     pub(in crate::api::aws) async fn listen(self: Arc<Self>) -> Result<Response, Unheard> {
         let (head, listener) = self
+            .tape
             .wait(|tape| {
                 let Some(head) = tape.head.clone() else {
                     return tape.end.map(|_| Err(Unheard::NoAnswer));
@@ -133,7 +134,7 @@ impl Recording {
                 Some(Ok((head, Listener { recording: self.clone(), id })))
             })
             .await?;
-        self.changed.notify_waiters();
+        self.tape.announce();
         let pieces = stream::unfold(listener, |listener| async move {
             let piece = listener.next().await?;
             Some((piece, listener))
@@ -145,31 +146,8 @@ impl Recording {
     pub(in crate::api::aws) async fn listen_again(self: Arc<Self>) -> Result<Response, Unheard> {
         let is_known =
             |tape: &mut Tape| (tape.head.is_some() || tape.end.is_some()).then_some(tape.ran_nothing);
-        let ran_nothing = self.wait(is_known).await;
+        let ran_nothing = self.tape.wait(is_known).await;
         if ran_nothing { Err(Unheard::RanNothing) } else { self.listen().await }
-    }
-
-    fn edit(&self, edit: impl FnOnce(&mut Tape)) {
-        edit(&mut self.tape());
-        self.changed.notify_waiters();
-    }
-
-    /// Looks again and again until there is an answer.
-    async fn wait<T>(&self, mut look: impl FnMut(&mut Tape) -> Option<T>) -> T {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // Before the look, so that no change between the two is missed.
-            changed.as_mut().enable();
-            if let Some(found) = look(&mut self.tape()) {
-                return found;
-            }
-            changed.await;
-        }
-    }
-
-    fn tape(&self) -> MutexGuard<'_, Tape> {
-        // A panic cannot leave it half changed.
-        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,7 +160,7 @@ impl Tape {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let bytes = self.tape().bytes;
+        let bytes = self.tape.lock().bytes;
         self.total.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
@@ -209,15 +187,15 @@ impl Listener {
                 (None, None) => None,
             }
         };
-        let piece = self.recording.wait(look).await;
-        self.recording.changed.notify_waiters();
+        let piece = self.recording.tape.wait(look).await;
+        self.recording.tape.announce();
         piece
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.recording.edit(|tape| {
+        self.recording.tape.edit(|tape| {
             tape.listeners.remove(&self.id);
         });
     }
