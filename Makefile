@@ -24,6 +24,8 @@ AWSCLI_VENV_READY := $(AWSCLI_VENV)/.ready
 JS := $(TARGET)/js
 JS_READY := $(JS)/.ready
 JS_MODULES = $(abspath $(JS))/node_modules
+# The tour with AWS's SDK for Rust: a workspace of its own, in a target folder of its own.
+RUST_TOUR := $(TARGET)/aws-tour/debug/aws-tour
 # For how long `make test-long` lets the fuzzer look, for each target.
 FUZZ_SECONDS ?= 180
 BENCH_VENV := $(TARGET)/bench-venv
@@ -52,10 +54,11 @@ test: lint docs test-rust test-aws test-python ## Format, lint, unit, integratio
 test-rust: $(VENV_READY) package js-modules
 	$(TEST_TOOLS) cargo test --workspace --quiet
 
-test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) js-modules ## AWS's own clients against a host: boto3, its command line and, where npm is, its SDK for JavaScript
+test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) js-modules ## AWS's own clients against a host: boto3, its command line, its SDK for Rust and, where npm is, for JavaScript
 	cargo build --quiet -p agentcore
+	cargo build --quiet --locked --manifest-path tests/rust/Cargo.toml --target-dir $(TARGET)/aws-tour
 	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore AWS_CLI=$(abspath $(AWSCLI_VENV))/bin/aws \
-	  AWS_JS_MODULES=$(JS_MODULES) $(abspath $(VENV))/bin/python -m pytest
+	  AWS_JS_MODULES=$(JS_MODULES) AWS_RUST_TOUR=$(abspath $(RUST_TOUR)) $(abspath $(VENV))/bin/python -m pytest
 
 # Tests that need these skip themselves where there is no npm.
 js-modules:
@@ -76,9 +79,11 @@ bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the offi
 
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path tests/rust/Cargo.toml
 
 lint: ## Check the format, and clippy with warnings denied
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
 docs: ## Build the documentation, warnings denied

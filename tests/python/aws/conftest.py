@@ -1,5 +1,6 @@
 """A host that serves, and AWS's own clients with nothing changed but the endpoint."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -24,7 +25,7 @@ ROLE = "arn:aws:iam::123456789012:role/agent"
 class Host:
     """`agentcore serve` on a folder of its own, with the agent `tester`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *arguments):
         self.folder = folder
         shutil.copy(HERE / "agent.py", folder / "agent.py")
         (folder / ".venv").symlink_to(sys.prefix)
@@ -35,16 +36,18 @@ class Host:
         self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "none")}
         self.run("configure", "-e", "agent.py", "-n", "tester", "-ni")
         self.log = open(folder / "host.log", "wb")
-        state = folder / "s"
+        self.state = folder / "s"
         self.process = subprocess.Popen(
-            [AGENTCORE, "serve", "--listen", "127.0.0.1:0", "--state", state, "--code-root", self.code,
-             "--on-shutdown", "stop"],
+            [AGENTCORE, "serve", "--listen", "127.0.0.1:0", "--state", self.state, "--code-root", self.code,
+             "--on-shutdown", "stop", *arguments],
             cwd=folder, env=self.environment, stderr=self.log,
         )
-        self.url = eventually(lambda: (state / "host.json").exists() and json.loads((state / "host.json").read_text()))["url"]
+        known = self.state / "host.json"
+        self.url = eventually(lambda: known.exists() and json.loads(known.read_text()))["url"]
 
     def run(self, *arguments):
-        subprocess.run([AGENTCORE, *arguments], cwd=self.folder, env=self.environment, check=True, capture_output=True)
+        command = [AGENTCORE, *arguments]
+        return subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True).stdout
 
     def client(self, service, **config):
         config = {"retries": {"total_max_attempts": 1}, **config}
@@ -73,15 +76,21 @@ def new_session():
     return f"session-{uuid.uuid4()}"
 
 
-@pytest.fixture(scope="session")
-def host():
+@contextlib.contextmanager
+def serving(*arguments):
     # A short path: sockets live below it.
     with tempfile.TemporaryDirectory(prefix="ac", dir="/tmp") as folder:
-        host = Host(pathlib.Path(folder))
+        host = Host(pathlib.Path(folder), *arguments)
         try:
             yield host
         finally:
             host.stop()
+
+
+@pytest.fixture(scope="session")
+def host():
+    with serving() as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""AWS's command line and its SDK for JavaScript. `make test-aws` says where they are."""
+"""AWS's command line and its SDKs for JavaScript and Rust. `make test-aws` says where they are."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import shutil
 import subprocess
 
 import pytest
+
+from conftest import serving
 
 TOUR = pathlib.Path(__file__).parents[2] / "js/tour.cjs"
 
@@ -62,3 +64,52 @@ def test_the_sdk_for_javascript_makes_its_tour(host):
         "deleted": "DELETING",
         "gone": True,
     }
+
+
+def make_key(host, *rights):
+    key = json.loads(host.run("keys", "create", "--state", host.state, "--json", *rights))
+    return key["access_key_id"], key["secret_access_key"]
+
+
+def test_the_sdk_for_rust_makes_its_tour_with_a_key_of_the_host():
+    tour = os.environ.get("AWS_RUST_TOUR")
+    if not tour:
+        assert os.environ.get("CI") != "true", "AWS_RUST_TOUR names no program"
+        pytest.skip("AWS_RUST_TOUR names no program")
+    with serving("--require-auth") as host:
+        invoker = make_key(host, "--invoke", "*")
+        administrator = make_key(host, "--invoke", "*", "--administer", "*")
+
+        def made(*key):
+            return subprocess.run([tour, host.url, *key], capture_output=True, text=True, timeout=120)
+
+        toured = made(*administrator)
+        assert toured.returncode == 0, toured.stderr
+        session = "rust-".ljust(40, "-")
+        assert json.loads(toured.stdout) == {
+            "created": {
+                "status": "READY", "version": "1",
+                "again is a conflict": True, "what cannot be run is invalid": True,
+            },
+            "control": {
+                "updated": "2", "entry point": ["main.py"], "mode": "second",
+                "endpoints": [["DEFAULT", "2"], ["prod", "1"]], "versions": ["1", "2"],
+                "at most on a page": 1, "is listed": True,
+            },
+            "answers": {
+                "json": session, "made up": True,
+                "stream": 'data: {"item": 0}\n\ndata: {"item": 1}\n\n',
+            },
+            "bytes": {"sent": 10_000_000, "received": 10_000_000},
+            "failures": {
+                "of the agent, with its words": True, "has a request id": True, "unknown": True, "invalid": True,
+            },
+            "events": ["start", "hello\n", [3, "COMPLETED"]],
+            "retried": [session, 1],
+            "stopped": [200, True],
+            "deleted": {"status": "DELETING", "is gone": True},
+        }
+        denied = made(*invoker)
+        assert denied.returncode != 0 and "AccessDeniedException" in denied.stderr
+        forged = made(administrator[0], invoker[1])
+        assert forged.returncode != 0 and "The request signature we calculated does not match" in forged.stderr
