@@ -33,7 +33,9 @@ class Host:
         (self.code / "writer").mkdir(parents=True)
         shutil.copy(HERE / "agent.py", self.code / "writer/main.py")
         (self.code / "writer/.venv").symlink_to(sys.prefix)
-        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "none")}
+        # Code that is uploaded runs with the machine's Python: here, the one with AWS's SDK.
+        path = f"{sys.prefix}/bin:{os.environ['PATH']}"
+        self.environment = {**os.environ, "XDG_STATE_HOME": str(folder / "none"), "PATH": path}
         self.run("configure", "-e", "agent.py", "-n", "tester", "-ni")
         self.log = open(folder / "host.log", "wb")
         self.state = folder / "s"
@@ -48,6 +50,11 @@ class Host:
     def run(self, *arguments):
         command = [AGENTCORE, *arguments]
         return subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True).stdout
+
+    def key(self, *rights):
+        """The id and the secret of a new key."""
+        key = json.loads(self.run("keys", "create", "--state", self.state, "--json", *rights))
+        return key["access_key_id"], key["secret_access_key"]
 
     def client(self, service, **config):
         config = {"retries": {"total_max_attempts": 1}, **config}

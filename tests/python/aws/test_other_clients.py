@@ -66,19 +66,14 @@ def test_the_sdk_for_javascript_makes_its_tour(host):
     }
 
 
-def make_key(host, *rights):
-    key = json.loads(host.run("keys", "create", "--state", host.state, "--json", *rights))
-    return key["access_key_id"], key["secret_access_key"]
-
-
 def test_the_sdk_for_rust_makes_its_tour_with_a_key_of_the_host():
     tour = os.environ.get("AWS_RUST_TOUR")
     if not tour:
         assert os.environ.get("CI") != "true", "AWS_RUST_TOUR names no program"
         pytest.skip("AWS_RUST_TOUR names no program")
     with serving("--require-auth") as host:
-        invoker = make_key(host, "--invoke", "*")
-        administrator = make_key(host, "--invoke", "*", "--administer", "*")
+        invoker = host.key("--invoke", "*")
+        administrator = host.key("--invoke", "*", "--administer", "*")
 
         def made(*key):
             return subprocess.run([tour, host.url, *key], capture_output=True, text=True, timeout=120)

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import ROLE, code, new_session
+from conftest import AGENTCORE, HERE, ROLE, code, new_session, serving
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "js/identity_provider.mjs"
 SESSION = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
@@ -73,12 +73,12 @@ def guarded(host, control, provider):
     control.delete_agent_runtime(agentRuntimeId=created["agentRuntimeId"])
 
 
-def invoke(url, token=None, session=None):
+def invoke(url, token=None, session=None, payload=None, more=None):
     """The status, the headers and the body of an invocation's answer."""
-    headers = {"Content-Type": "application/json", SESSION: session or new_session()}
+    headers = {"Content-Type": "application/json", SESSION: session or new_session(), **(more or {})}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(f"{url}/invocations", b"{}", headers)
+    request = urllib.request.Request(f"{url}/invocations", json.dumps(payload or {}).encode(), headers)
     try:
         answer = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as refused:
@@ -158,3 +158,37 @@ def test_a_provider_that_is_away_is_not_needed_for_known_keys(provider, guarded,
         assert "key" in body["message"], body
     finally:
         provider.tell("up")
+
+
+def test_rules_and_headers_of_a_projects_file_hold_where_it_is_deployed(provider, session, tmp_path):
+    shutil.copy(HERE / "agent.py", tmp_path)
+    rules = {
+        "discoveryUrl": f"{provider.issuer}/.well-known/openid-configuration",
+        "allowedAudience": ["urn:writer:ES256"], "allowedClients": ["web"],
+    }
+    agent = {
+        "entrypoint": "agent.py", "authorizer_configuration": {"customJWTAuthorizer": rules},
+        "request_header_configuration": {"requestHeaderAllowlist": ["X-Team"]},
+    }
+    # JSON is YAML.
+    configured = {"default_agent": "deployed", "agents": {"deployed": agent}}
+    (tmp_path / ".bedrock_agentcore.yaml").write_text(json.dumps(configured))
+    with serving("--require-auth") as host:
+        identity, secret = host.key("--administer", "deployed", "--invoke", "deployed")
+        key = {"AWS_ACCESS_KEY_ID": identity, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
+
+        def run(*arguments, **more):
+            environment = {**host.environment, **key, **more}
+            return subprocess.run([AGENTCORE, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+        deployed = run("deploy", "--endpoint", host.url)
+        assert deployed.returncode == 0, deployed.stderr
+        signed = run("invoke", "{}")
+        assert signed.returncode != 0 and "--bearer-token" in signed.stderr, signed.stderr
+        borne = run("invoke", "{}", BEDROCK_AGENTCORE_BEARER_TOKEN=provider.token())
+        assert borne.returncode == 0 and "session" in json.loads(borne.stdout), borne.stderr
+
+        url = f"{host.url}/runtimes/{urllib.parse.quote(deployed.stdout.strip(), safe='')}"
+        assert invoke(url, None, session)[0] == 401
+        status, _, headers = invoke(url, provider.token(), session, {"do": "headers"}, {"X-Team": "red", "X-Other": "blue"})
+        assert status == 200 and headers.get("x-team") == "red" and "x-other" not in headers

@@ -13,6 +13,9 @@ use crate::output;
 
 /// Where to look when an agent failed.
 const LOGS_HINT: &str = "`agentcore logs` shows what the agent wrote";
+/// What to show where the caller is the matter.
+const CALLER_HINT: &str = "show who you are as the agent asks: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a key that \
+                           may invoke it (`agentcore keys create`), or a token of its issuer with --bearer-token";
 
 /// Prints an answer as it comes. A stream that the agent broke off with an error fails.
 pub(super) async fn print(response: Response<Incoming>) -> anyhow::Result<()> {
@@ -84,6 +87,7 @@ pub(super) async fn refusal(response: Response<Incoming>, agent: Option<&str>) -
     match (status.as_u16(), agent) {
         (404, Some(agent)) if by_the_host => failure
             .hint(format!("does the host know {agent}? `agentcore launch -l` serves the project's agents")),
+        (401 | 403, _) if by_the_host => failure.hint(CALLER_HINT),
         (400 | 413 | 429, _) => failure,
         _ => failure.hint(LOGS_HINT),
     }

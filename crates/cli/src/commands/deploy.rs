@@ -103,6 +103,8 @@ fn add_requirements(pack: &mut Pack, agent: &Launchable, entrypoint: &Path) -> a
         .arg(packages.path())
         .arg("-r")
         .arg(agent.code.join(REQUIREMENTS))
+        // Paths in it are of its folder, from wherever the command is called.
+        .current_dir(&agent.code)
         .output()
         .with_context(|| format!("cannot run {}", python.display()))?;
     if !installed.status.success() {

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod deploying;
 mod later;
 mod launching;
 mod misbehaving;

@@ -44,20 +44,21 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Lets a request into the session of `key`, which begins with it if need be.
-    pub(super) fn begin(api: &Api, key: &SessionKey) -> Result<Self, ApiError> {
-        Self::begin_as(api, key, new_invocation_id(&api.clock))
+    /// Lets a request into the session of `key`, which begins with it if need be. It is told the
+    /// headers that `agent` lists.
+    pub(super) fn begin(api: &Api, key: &SessionKey, agent: Option<Arc<Agent>>) -> Result<Self, ApiError> {
+        Self::begin_as(api, key, agent, new_invocation_id(&api.clock))
     }
 
     /// As [`Call::begin`], for an invocation that has its id.
-    pub(super) fn begin_as(api: &Api, key: &SessionKey, id: InvocationId) -> Result<Self, ApiError> {
+    pub(super) fn begin_as(
+        api: &Api,
+        key: &SessionKey,
+        agent: Option<Arc<Agent>>,
+        id: InvocationId,
+    ) -> Result<Self, ApiError> {
         let admission = api.manager.admit(key)?;
-        Ok(Self { admission, id, agent: None })
-    }
-
-    /// Lets those headers through to the agent that its definition names.
-    pub(super) fn with_headers_of(self, agent: Option<Arc<Agent>>) -> Self {
-        Self { agent, ..self }
+        Ok(Self { admission, id, agent })
     }
 
     /// The session that it was let into.

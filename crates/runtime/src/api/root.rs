@@ -20,7 +20,7 @@ use super::proxy::{ExchangeError, is_websocket};
 use super::query::Parameters;
 use super::{Api, ApiError};
 use crate::key::SessionKey;
-use crate::session::SessionHandle;
+use crate::session::{Agent, SessionHandle};
 
 /// How long the host waits for an agent's own answer to a ping, before it tells what it knows.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
@@ -37,15 +37,15 @@ pub(super) async fn invocations(State(api): State<Arc<Api>>, request: Request) -
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
     }
-    let key = Caller::of(&parts.extensions)
+    let asked_for = Caller::of(&parts.extensions)
         .and_then(|caller| session_key(&api, caller, &parts.headers, &parts.uri));
-    let call = match (key, Asked::of(&parts.headers)) {
-        (Ok(key), Ok(Some(asked))) => {
-            let target = Target { key, named: true, agent: None, surface: Surface::Plain };
+    let call = match (asked_for, Asked::of(&parts.headers)) {
+        (Ok((key, agent)), Ok(Some(asked))) => {
+            let target = Target { key, named: true, agent: Some(agent), surface: Surface::Plain };
             return Box::pin(durable::invoke(api, target, asked, parts, body)).await;
         }
         (Err(error), _) | (_, Err(error)) => return error.into_response(),
-        (Ok(key), Ok(None)) => Call::begin(&api, &key),
+        (Ok((key, agent)), Ok(None)) => Call::begin(&api, &key, Some(agent)),
     };
     let call = match call {
         Ok(call) => call,
@@ -60,9 +60,9 @@ async fn open_websocket(State(api): State<Arc<Api>>, request: Request) -> Respon
     if !is_websocket(request.headers()) {
         return ApiError::BadRequest("This path is for WebSockets").into_response();
     }
-    let key = Caller::of(request.extensions())
+    let asked_for = Caller::of(request.extensions())
         .and_then(|caller| session_key(&api, caller, request.headers(), request.uri()));
-    let call = match key.and_then(|key| Call::begin(&api, &key)) {
+    let call = match asked_for.and_then(|(key, agent)| Call::begin(&api, &key, Some(agent))) {
         Ok(call) => call,
         Err(error) => return error.into_response(),
     };
@@ -75,7 +75,7 @@ async fn open_websocket(State(api): State<Arc<Api>>, request: Request) -> Respon
 /// session and resets no clock.
 async fn ping(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
     let caller = Caller::of(request.extensions())?;
-    let key = session_key(&api, caller, request.headers(), request.uri())?;
+    let (key, _) = session_key(&api, caller, request.headers(), request.uri())?;
     let running = api.manager.find(&key).filter(SessionHandle::is_open);
     let Some(session) = running else { return Ok(at_rest(&api)) };
     let Some(sandbox) = session.sandbox().cloned() else { return Ok(at_rest(&api)) };
@@ -96,8 +96,13 @@ fn at_rest(api: &Api) -> Response {
     Json(PingReport::new(PingStatus::Healthy, api.started_at)).into_response()
 }
 
-/// Whose session a request is for.
-fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Result<SessionKey, ApiError> {
+/// Whose session a request is for, and the agent in it.
+fn session_key(
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(SessionKey, Arc<Agent>), ApiError> {
     let said = Parameters::of(uri);
     let agent = api.agent(said.agent.as_deref())?;
     caller.must_invoke(&agent.name, Some(&agent))?;
@@ -105,5 +110,5 @@ fn session_key(api: &Api, caller: &Caller, headers: &HeaderMap, uri: &Uri) -> Re
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),
     };
-    Ok(SessionKey { principal: caller.principal(), agent: agent.name.clone(), session })
+    Ok((SessionKey { principal: caller.principal(), agent: agent.name.clone(), session }, agent))
 }

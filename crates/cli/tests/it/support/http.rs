@@ -43,6 +43,13 @@ async fn send(request: Request<Full<Bytes>>) -> Answer {
     Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
+/// `curl -H ... -d BODY URL`
+pub(crate) async fn post_with(url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let request =
+        headers.iter().fold(Request::post(url), |request, (name, value)| request.header(*name, *value));
+    send(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await
+}
+
 /// Asks for an invocation without waiting for it. Its id, if it was acknowledged.
 pub(crate) async fn try_post_async(url: &str, session: &str, body: &str) -> Option<String> {
     let request = Request::post(url)

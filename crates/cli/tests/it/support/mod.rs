@@ -3,6 +3,8 @@
 pub(crate) mod agent;
 pub(crate) mod http;
 pub(crate) mod processes;
+pub(crate) mod script;
+pub(crate) mod secured;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -169,6 +171,13 @@ impl Project {
     /// Runs a command that must succeed and print JSON.
     pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.expect(arguments).await).unwrap()
+    }
+
+    /// Runs a command that must succeed and print JSON, with these variables in its environment.
+    pub(crate) async fn json_with(&self, variables: &[(&str, String)], arguments: &[&str]) -> Value {
+        let done = self.run_with(variables, arguments).await;
+        assert!(done.success(), "{arguments:?}: {done:?}");
+        serde_json::from_str(&done.stdout).unwrap()
     }
 
     /// Invokes the agent in a session.

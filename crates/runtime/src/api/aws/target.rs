@@ -49,7 +49,6 @@ impl Target {
 
     /// Lets a request into its session, which begins with it if need be.
     pub(super) fn begin(&self, api: &Api) -> Result<Call, AwsError> {
-        let call = Call::begin(api, &self.key)?;
-        Ok(call.with_headers_of(api.manager.agent(&self.key.agent)))
+        Ok(Call::begin(api, &self.key, api.manager.agent(&self.key.agent))?)
     }
 }

@@ -148,7 +148,7 @@ async fn accept(
     received: Received,
     idempotency: Option<Idempotency>,
 ) -> Result<(Known, Stamp), ApiError> {
-    let call = Call::begin_as(api, &target.key, id)?.with_headers_of(target.agent.clone());
+    let call = Call::begin_as(api, &target.key, target.agent.clone(), id)?;
     let stamp = call.stamp();
     let request = Request { headers: call.headers(headers), payload: received.payload };
     let new = NewInvocation {

@@ -67,7 +67,8 @@ async fn admitted(api: &Api, new: &NewInvocation, live: &Live) -> Result<Option<
         if live.cancelled.is_cancelled() {
             return Err(ended(State::Cancelled, "somebody asked for its end".into()));
         }
-        match Call::begin_as(api, &new.key, new.id) {
+        // Which headers it is told is on record with it.
+        match Call::begin_as(api, &new.key, None, new.id) {
             Ok(call) => return Ok(Some(call)),
             Err(ApiError::NotAdmitted(NotAdmitted::ShuttingDown)) => return Ok(None),
             Err(ApiError::NotAdmitted(why @ NotAdmitted::UnknownAgent(_))) => {
