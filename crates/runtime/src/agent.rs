@@ -39,7 +39,8 @@ pub struct AgentDefinition {
     /// What its sessions reach of the network. `None`: what the host's options say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
-    /// What one session may use.
+    /// What one session may use. Where nothing is said of its disk, what the host's options say; 0 is no
+    /// limit.
     #[serde(default, with = "ResourceLimitsForm")]
     pub limits: ResourceLimits,
 }
@@ -146,9 +147,9 @@ pub(crate) fn may_be_let_through(name: &str) -> bool {
 }
 
 /// How [`ResourceLimits`] are written; the sandbox crate itself knows no serialisation.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(remote = "ResourceLimits", deny_unknown_fields)]
-struct ResourceLimitsForm {
+pub struct ResourceLimitsForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     memory_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,6 +158,8 @@ struct ResourceLimitsForm {
     cpus: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disk_bytes: Option<u64>,
 }
 
 #[cfg(test)]

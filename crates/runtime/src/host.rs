@@ -166,6 +166,7 @@ impl Host {
             clock: clock.clone(),
             incarnations: state.incarnations(),
             network: options.network,
+            disk_bytes: options.limits.disk_bytes_per_session,
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);

@@ -31,7 +31,7 @@ mod store;
 mod time;
 mod watched;
 
-pub use agent::{AgentDefinition, InvalidAgent};
+pub use agent::{AgentDefinition, InvalidAgent, ResourceLimitsForm};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord, TlsError, TlsOptions};
 pub use key::Principal;
 pub use options::{AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};

@@ -140,6 +140,9 @@ pub struct HostLimits {
     /// Requests per second of each principal, with as many in one burst; 0 is no limit. By default
     /// there is none on a loopback address, and 200 elsewhere.
     pub requests_per_second: Option<u32>,
+    /// Bytes of disk that the folders of one session may take, of agents that say nothing of it; 0 is no
+    /// limit. A session that takes more is ended.
+    pub disk_bytes_per_session: u64,
 }
 
 impl Default for HostLimits {
@@ -149,6 +152,7 @@ impl Default for HostLimits {
             new_sessions_per_second: 50,
             requests_per_session: 256,
             requests_per_second: None,
+            disk_bytes_per_session: 10 << 30,
         }
     }
 }

@@ -80,6 +80,11 @@ impl IncarnationFolder {
         self.root.join("journal")
     }
 
+    /// The folders that are the agent's to write to.
+    pub(crate) fn own(&self) -> [PathBuf; 4] {
+        [self.work(), self.home(), self.temporary(), self.journal()]
+    }
+
     /// Opens a file below the folder to read, `name` being relative to it. Agents write here too:
     /// what they may have put in a file's place, a link or anything else, is refused.
     ///
@@ -145,6 +150,8 @@ pub(crate) struct ExitRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signal: Option<i32>,
     pub(crate) out_of_memory: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over_disk_limit: Option<u64>,
     pub(crate) at: Timestamp,
 }
 
@@ -154,7 +161,8 @@ impl ExitRecord {
             ExitStatus::Code(code) => (Some(code), None),
             ExitStatus::Signal(signal) => (None, Some(signal)),
         };
-        Self { boot_id: boot_id.to_owned(), code, signal, out_of_memory: exit.out_of_memory, at: exit.at }
+        let Exit { out_of_memory, over_disk_limit, at, .. } = exit;
+        Self { boot_id: boot_id.to_owned(), code, signal, out_of_memory, over_disk_limit, at }
     }
 
     pub(crate) fn exit(&self) -> Exit {
@@ -162,7 +170,8 @@ impl ExitRecord {
             (_, Some(signal)) => ExitStatus::Signal(signal),
             (code, None) => ExitStatus::Code(code.unwrap_or_default()),
         };
-        Exit { status, out_of_memory: self.out_of_memory, at: self.at }
+        let Self { out_of_memory, over_disk_limit, at, .. } = *self;
+        Exit { status, out_of_memory, over_disk_limit, at }
     }
 }
 
@@ -211,7 +220,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = IncarnationFolder::new(folder.path()).exit_record();
         for status in [ExitStatus::Code(0), ExitStatus::Code(3), ExitStatus::Signal(9)] {
-            let exit = Exit { status, out_of_memory: true, at: Timestamp::from_unix_millis(7) };
+            let at = Timestamp::from_unix_millis(7);
+            let exit = Exit { status, out_of_memory: true, over_disk_limit: Some(1), at };
             write_record(&path, &ExitRecord::new(exit, "boot")).unwrap();
             assert_eq!(read_record::<ExitRecord>(&path).unwrap().unwrap().exit(), exit);
         }
@@ -244,8 +254,8 @@ mod tests {
         fs::write(&victim, "untouched").unwrap();
         symlink(&victim, path.with_extension("new")).unwrap();
         symlink(&victim, &path).unwrap();
-        let exit =
-            Exit { status: ExitStatus::Code(0), out_of_memory: false, at: Timestamp::from_unix_millis(7) };
+        let (status, at) = (ExitStatus::Code(0), Timestamp::from_unix_millis(7));
+        let exit = Exit { status, out_of_memory: false, over_disk_limit: None, at };
         assert!(read_record::<ExitRecord>(&path).is_err());
         write_record(&path, &ExitRecord::new(exit, "boot")).unwrap();
         assert_eq!(fs::read_to_string(victim).unwrap(), "untouched");

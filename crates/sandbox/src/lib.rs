@@ -84,6 +84,8 @@ pub struct ResourceLimits {
     pub cpus: Option<f64>,
     /// Bytes of log kept.
     pub log_bytes: Option<u64>,
+    /// Bytes of disk that its own folders may take.
+    pub disk_bytes: Option<u64>,
 }
 
 /// A way to isolate sessions.
@@ -190,6 +192,8 @@ pub struct Exit {
     pub status: ExitStatus,
     /// It, or something it started, was killed for using too much memory.
     pub out_of_memory: bool,
+    /// It was killed because its folders held more than this, in bytes.
+    pub over_disk_limit: Option<u64>,
     /// When.
     pub at: Timestamp,
 }

@@ -37,6 +37,7 @@ pub(crate) struct Limits {
     processes: Option<u64>,
     cpus: Option<f64>,
     log_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -47,15 +48,15 @@ impl Limits {
 
 impl From<ResourceLimits> for Limits {
     fn from(limits: ResourceLimits) -> Self {
-        let ResourceLimits { memory_bytes, processes, cpus, log_bytes } = limits;
-        Self { memory_bytes, processes, cpus, log_bytes }
+        let ResourceLimits { memory_bytes, processes, cpus, log_bytes, disk_bytes } = limits;
+        Self { memory_bytes, processes, cpus, log_bytes, disk_bytes }
     }
 }
 
 impl From<Limits> for ResourceLimits {
     fn from(limits: Limits) -> Self {
-        let Limits { memory_bytes, processes, cpus, log_bytes } = limits;
-        Self { memory_bytes, processes, cpus, log_bytes }
+        let Limits { memory_bytes, processes, cpus, log_bytes, disk_bytes } = limits;
+        Self { memory_bytes, processes, cpus, log_bytes, disk_bytes }
     }
 }
 
@@ -135,6 +136,7 @@ pub(crate) enum Step {
     BuildRoot,
     EnterCgroup,
     EnterNamespaces,
+    LimitFiles,
     GiveUpPrivileges,
     RestrictAccess,
     FilterSystemCalls,
@@ -162,6 +164,7 @@ impl Step {
             Self::BuildRoot => "build the agent's root folder",
             Self::EnterCgroup => "enter the control group",
             Self::EnterNamespaces => "enter the sandbox's namespaces",
+            Self::LimitFiles => "bound the size of the agent's files",
             Self::GiveUpPrivileges => "give up privileges",
             Self::RestrictAccess => "restrict access with Landlock",
             Self::FilterSystemCalls => "filter system calls",

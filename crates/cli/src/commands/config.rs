@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
+use agentcore_runtime::{HostLimits, ResourceLimitsForm};
+use agentcore_sandbox::ResourceLimits;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use crate::config::launchable::Launchable;
 use crate::config::project::Project;
 use crate::config::state;
 use crate::context::Context;
+use crate::output::amount::amount;
 use crate::output::table::pairs;
 use crate::output::{self, BAD, FAINT, STRONG, styled};
 
@@ -60,6 +63,8 @@ enum Outcome {
         interpreter: Option<String>,
         idle_timeout: u64,
         max_lifetime: u64,
+        #[serde(with = "ResourceLimitsForm")]
+        limits: ResourceLimits,
     },
     Broken {
         error: String,
@@ -101,6 +106,7 @@ fn outcome(project: &Project, name: &str) -> anyhow::Result<Outcome> {
             interpreter: found.interpreter.map(|path| path.display().to_string()),
             idle_timeout: found.lifecycle.idle_timeout().as_secs(),
             max_lifetime: found.lifecycle.max_lifetime().as_secs(),
+            limits: effective_limits(found.limits),
         },
         Err(error) => Outcome::Broken { error: error.to_string() },
     })
@@ -123,18 +129,42 @@ fn text(effective: &Effective) -> String {
 fn agent_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Broken { error } => format!("  {} {error}", styled(BAD, "cannot be launched:")),
-        Outcome::Launchable { kind, entrypoint, code, interpreter, idle_timeout, max_lifetime } => {
+        Outcome::Launchable { kind, entrypoint, code, interpreter, idle_timeout, max_lifetime, limits } => {
             let runs = match (kind, interpreter) {
                 (EntrypointKind::Cargo, _) => format!("what `cargo build` makes of {entrypoint}"),
                 (_, Some(python)) => format!("{python} {entrypoint}"),
                 (_, None) => entrypoint.clone(),
             };
-            pairs([
-                ("  Runs", runs),
-                ("  Code", code.clone()),
-                ("  Idle timeout", format!("{idle_timeout} s")),
-                ("  Maximum life", format!("{max_lifetime} s")),
-            ])
+            pairs(
+                [
+                    ("  Runs", runs),
+                    ("  Code", code.clone()),
+                    ("  Idle timeout", format!("{idle_timeout} s")),
+                    ("  Maximum life", format!("{max_lifetime} s")),
+                ]
+                .into_iter()
+                .chain(limit_pairs(*limits)),
+            )
         }
     }
+}
+
+// What the host of `launch` says where the agent says nothing.
+fn effective_limits(limits: ResourceLimits) -> ResourceLimits {
+    let default = HostLimits::default().disk_bytes_per_session;
+    ResourceLimits { disk_bytes: limits.disk_bytes.or(Some(default)), ..limits }
+}
+
+fn limit_pairs(limits: ResourceLimits) -> impl Iterator<Item = (&'static str, String)> {
+    let ResourceLimits { memory_bytes, processes, cpus, log_bytes, disk_bytes } = limits;
+    let disk = disk_bytes.map(|bytes| if bytes == 0 { "no limit".to_owned() } else { amount(bytes) });
+    [
+        ("  Memory", memory_bytes.map(amount)),
+        ("  Processes", processes.map(|count| count.to_string())),
+        ("  Processors", cpus.map(|count| count.to_string())),
+        ("  Log", log_bytes.map(amount)),
+        ("  Disk", disk),
+    ]
+    .into_iter()
+    .filter_map(|(name, limit)| Some((name, limit?)))
 }

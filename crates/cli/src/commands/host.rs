@@ -88,6 +88,7 @@ fn definition(
     definition.authorizer = agent.authorizer.clone();
     definition.request_headers = agent.request_headers.clone();
     definition.network = agent.network;
+    definition.limits = agent.limits;
     Ok(definition)
 }
 

@@ -8,6 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use crate::client::escape;
 use crate::client::model::{Event, Reason, Session, SessionDetail, Sessions};
 use crate::context::Context;
+use crate::output::amount::amount;
 use crate::output::table::{pairs, table};
 use crate::output::time::{moment, precise, relative, span};
 use crate::output::{self, BAD, FAINT, GOOD, NOTE, STRONG, styled};
@@ -87,7 +88,7 @@ fn list(sessions: &[Session], now: Timestamp) -> anyhow::Result<()> {
         return Ok(());
     }
     let rows = sessions.iter().map(|session| {
-        let memory = session.usage.as_ref().map(|usage| bytes(usage.memory_bytes)).unwrap_or_default();
+        let memory = session.usage.as_ref().map(|usage| amount(usage.memory_bytes)).unwrap_or_default();
         [
             session.session_id.clone(),
             session.agent.clone(),
@@ -164,7 +165,7 @@ fn facts(session: &Session, now: Timestamp) -> Vec<(&'static str, String)> {
         facts.extend(session.max_lifetime_deadline.map(|time| ("Ends at the latest", at(time))));
     }
     if let Some(usage) = &session.usage {
-        let (memory, cpu) = (bytes(usage.memory_bytes), usage.cpu_seconds);
+        let (memory, cpu) = (amount(usage.memory_bytes), usage.cpu_seconds);
         let processes = if usage.processes == 1 { "process" } else { "processes" };
         let text = format!("{memory} of memory, {cpu:.1} s of CPU, {} {processes}", usage.processes);
         facts.push(("Uses", text));
@@ -205,18 +206,6 @@ fn step(at: Timestamp, before: Timestamp) -> String {
     if passed.as_secs() < 10 { format!("{:.1} s", passed.as_secs_f64()) } else { span(passed) }
 }
 
-/// An amount of memory, as people say it.
-fn bytes(amount: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = amount as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if value < 10.0 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,14 +243,5 @@ mod tests {
         let page = show(session);
         assert!(page.contains("+0.5 s") && page.contains("+1 min 4 s"), "{page}");
         assert!(page.contains("Earlier lives"), "{page}");
-    }
-
-    #[test]
-    fn amounts_of_memory_are_rounded() {
-        for (amount, text) in
-            [(0, "0.0 KiB"), (12 << 10, "12 KiB"), (3 << 19, "1.5 MiB"), (5 << 40, "5.0 TiB")]
-        {
-            assert_eq!(bytes(amount), text);
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
-use agentcore_sandbox::NetworkMode;
+use agentcore_runtime::ResourceLimitsForm;
+use agentcore_sandbox::{NetworkMode, ResourceLimits};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use yaml_serde::{Mapping, Value};
@@ -26,6 +27,9 @@ pub(crate) struct AgentEntry {
     pub(crate) request_header_configuration: Option<Json>,
     /// What its sessions reach of the network: a key of our own, beside those of AWS's toolkit.
     pub(crate) network: Option<NetworkMode>,
+    /// What one of its sessions may use, in the words of the host's options: a key of our own, too.
+    #[serde(default, with = "ResourceLimitsForm")]
+    pub(crate) limits: ResourceLimits,
     aws: Option<Aws>,
     bedrock_agentcore: Option<Deployment>,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::LifecycleLimits;
 use agentcore_protocol::lifecycle::{InvalidLifecycle, LifecycleBounds, LifecycleConfiguration};
-use agentcore_sandbox::NetworkMode;
+use agentcore_sandbox::{NetworkMode, ResourceLimits};
 
 use super::agent::AgentEntry;
 use super::cargo::{self, BuildError};
@@ -29,6 +29,8 @@ pub(crate) struct Launchable {
     pub(crate) request_headers: Vec<String>,
     /// What its sessions reach of the network, if that is said.
     pub(crate) network: Option<NetworkMode>,
+    /// What one of its sessions may use.
+    pub(crate) limits: ResourceLimits,
 }
 
 /// Why an agent cannot be launched.
@@ -89,6 +91,7 @@ impl Launchable {
             authorizer,
             request_headers,
             network: entry.network,
+            limits: entry.limits,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What people and scripts see: data on standard output, everything else on standard error.
 
+pub(crate) mod amount;
 pub(crate) mod bar;
 pub(crate) mod progress;
 pub(crate) mod table;

@@ -21,9 +21,27 @@ async fn an_agent_is_configured_listed_and_chosen() {
     assert_eq!(shown["default_agent"], "one");
     assert_eq!(shown["agents"][0]["idle_timeout"], 5);
     assert_eq!(shown["agents"][0]["max_lifetime"], 28_800);
+    assert_eq!(shown["agents"][0]["limits"]["disk_bytes"], 10_u64 << 30);
 
     let wrong = project.run(&["configure", "set-default", "third"]).await;
     assert!(!wrong.success() && wrong.stderr.contains("there is one, second"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn limits_of_an_agent_are_shown() {
+    let project = Project::new();
+    project.file("one.py", "");
+    project.configure("one.py", &[]).await;
+    let path = project.path().join(".bedrock_agentcore.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let limits = "    limits: {memory_bytes: 536870912, disk_bytes: 2147483648}\n    entrypoint:";
+    std::fs::write(&path, text.replace("    entrypoint:", limits)).unwrap();
+    let shown = project.expect(&["config", "show"]).await;
+    assert!(shown.contains("Memory        512 MiB") && shown.contains("Disk          2.0 GiB"), "{shown}");
+
+    std::fs::write(&path, text.replace("    entrypoint:", "    limits: {disk: 1}\n    entrypoint:")).unwrap();
+    let refused = project.run(&["config", "show"]).await;
+    assert!(!refused.success() && refused.stderr.contains("unknown field `disk`"), "{refused:?}");
 }
 
 #[tokio::test]

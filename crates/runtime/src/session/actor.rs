@@ -33,6 +33,8 @@ pub(crate) struct Environment {
     pub(crate) incarnations: PathBuf,
     /// The network of agents that say nothing of it.
     pub(crate) network: NetworkMode,
+    /// Bytes of disk for each session of agents that say nothing of it; 0 is no limit.
+    pub(crate) disk_bytes: u64,
     pub(crate) journals: Arc<Journals>,
 }
 

@@ -101,7 +101,14 @@ pub(crate) fn describe_exit(exit: &Exit) -> String {
             None => format!("ended by signal {signal}"),
         },
     };
-    if exit.out_of_memory { format!("ran out of memory, {how}") } else { how }
+    match exit.over_disk_limit {
+        _ if exit.out_of_memory => format!("ran out of memory, {how}"),
+        Some(limit) => format!(
+            "its folders held more than {limit} bytes, or too many files for that, {how}: limits.disk_bytes of the \
+             agent, or limits.disk_bytes_per_session of the host, lets it keep more"
+        ),
+        None => how,
+    }
 }
 
 fn signal_name(signal: i32) -> Option<&'static str> {
@@ -117,6 +124,7 @@ fn signal_name(signal: i32) -> Option<&'static str> {
         13 => "SIGPIPE",
         15 => "SIGTERM",
         24 => "SIGXCPU",
+        25 => "SIGXFSZ",
         31 => "SIGSYS",
         _ => return None,
     })

@@ -118,6 +118,36 @@ async fn running_out_of_memory_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keeping_too_much_on_disk_is_named_with_what_lets_it_keep_more() {
+    let host = TestHost::start().await;
+    let session = session_id("hoards");
+    host.invoke(&session, "{}").await;
+    let agent = host.kind.agents()[0].clone();
+    let limit = agent.spec().limits.disk_bytes.unwrap();
+    assert_eq!(limit, 10 << 30, "what the host's options say");
+    agent.exit_over_disk_limit(limit);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let reason = host.show(&session).await["reason"].clone();
+    assert_eq!(reason["kind"], "ProcessExited");
+    assert_eq!(
+        reason["detail"],
+        "its folders held more than 10737418240 bytes, or too many files for that, ended by signal 9 (SIGKILL): \
+         limits.disk_bytes of the agent, or limits.disk_bytes_per_session of the host, lets it keep more"
+    );
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agents_own_limit_on_disk_goes_before_the_hosts() {
+    for (own, effective) in [(Some(5), Some(5)), (Some(0), None)] {
+        let host = TestHost::start_with(|options| options.agents[0].limits.disk_bytes = own).await;
+        host.invoke(&session_id("disk"), "{}").await;
+        assert_eq!(host.kind.agents()[0].spec().limits.disk_bytes, effective);
+        host.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn garbage_instead_of_http_is_called_so() {
     let host = TestHost::start().await;
     let session = session_id("garbage");

@@ -2,8 +2,13 @@ use tempfile::TempDir;
 
 use super::*;
 
-const LIMITS: ResourceLimits =
-    ResourceLimits { memory_bytes: Some(1 << 20), processes: Some(7), cpus: Some(1.5), log_bytes: None };
+const LIMITS: ResourceLimits = ResourceLimits {
+    memory_bytes: Some(1 << 20),
+    processes: Some(7),
+    cpus: Some(1.5),
+    log_bytes: None,
+    disk_bytes: None,
+};
 
 fn unified(controllers: &str, enabled: &str) -> (TempDir, CgroupRoots) {
     let root = tempfile::tempdir().unwrap();

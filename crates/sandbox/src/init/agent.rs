@@ -18,15 +18,13 @@ use crate::wire::Order;
 pub(super) fn make_folders(folder: &IncarnationFolder) -> io::Result<()> {
     let mut private = fs::DirBuilder::new();
     private.recursive(true).mode(0o700);
-    [folder.work(), folder.home(), folder.temporary(), folder.journal()]
-        .iter()
-        .try_for_each(|path| private.create(path))
+    folder.own().iter().try_for_each(|path| private.create(path))
 }
 
 /// Hands what is the agent's over to whom the agent is outside.
 pub(super) fn give_folders(folder: &IncarnationFolder, identity: Identity) -> io::Result<()> {
-    let folders = [folder.work(), folder.home(), folder.temporary(), folder.journal(), folder.socket()];
-    folders.iter().try_for_each(|path| identity.give(path))?;
+    let mut given = folder.own().into_iter().chain([folder.socket()]);
+    given.try_for_each(|path| identity.give(&path))?;
     match identity.give(&folder.launcher()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -40,6 +40,7 @@ pub(super) struct Surroundings {
     pub(super) cgroups: Leaf,
     pub(super) enclosure: Option<Rc<Enclosure>>,
     pub(super) seal: Seal,
+    pub(super) disk_bytes: Option<u64>,
 }
 
 /// The control socket and the commands that came over it.
@@ -158,6 +159,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         cgroups: &surroundings.cgroups,
         enclosure: surroundings.enclosure.as_deref(),
         seal: &surroundings.seal,
+        disk_bytes: surroundings.disk_bytes,
         listen: None,
         stdout: spawn::out_of_the_way(stdout)?,
         stderr: spawn::out_of_the_way(stderr)?,

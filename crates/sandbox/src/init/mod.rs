@@ -11,6 +11,7 @@
 //! - it writes what the agent says into a bounded log;
 //! - it runs commands inside, for whoever asks at the control socket;
 //! - it bridges to an agent that binds a TCP port instead of serving the handed-over socket;
+//! - it ends the agent when that keeps more on disk than it may;
 //! - SIGTERM is passed on to the agent, [`KILL_SIGNAL`] kills everything;
 //! - when the agent has ended it kills what is left, writes down how the agent ended, and goes.
 
@@ -18,6 +19,7 @@ mod agent;
 mod bridge;
 mod clock;
 mod control;
+mod disk;
 mod door;
 mod flow;
 mod listener;

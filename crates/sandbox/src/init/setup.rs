@@ -17,7 +17,9 @@ use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid};
 
 use super::KILL_SIGNAL;
 use super::agent;
+use super::clock::monotonic;
 use super::control::{Control, Surroundings};
+use super::disk::DiskWatch;
 use super::door::Door;
 use super::output::Output;
 use super::place::Place;
@@ -99,6 +101,7 @@ fn start(
 struct Start {
     folder: IncarnationFolder,
     order: Order,
+    limits: ResourceLimits,
     lock: OwnedFd,
     signals: SignalFd,
     log: RotatedLog,
@@ -127,7 +130,21 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
     let cgroups = Leaf::make(&order.cgroups, &group_name(folder), &limits).in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, folder, port.number());
     let folder = folder.clone();
-    Ok(Start { folder, order, lock, signals, log, socket, control, port, cgroups, enclosure, seal, env })
+    Ok(Start {
+        folder,
+        order,
+        limits,
+        lock,
+        signals,
+        log,
+        socket,
+        control,
+        port,
+        cgroups,
+        enclosure,
+        seal,
+        env,
+    })
 }
 
 // The walls around whatever will run here.
@@ -168,6 +185,7 @@ impl Start {
             cgroups: &self.cgroups,
             enclosure: self.enclosure.as_deref(),
             seal: &self.seal,
+            disk_bytes: self.limits.disk_bytes,
             listen: Some(self.socket.as_fd()),
             stdout,
             stderr,
@@ -205,8 +223,10 @@ impl Start {
             cgroups: self.cgroups.clone(),
             enclosure: self.enclosure,
             seal: self.seal,
+            disk_bytes: self.limits.disk_bytes,
         };
         let control = Control::new(self.control, surroundings, &reactor).in_step(Step::BecomeInit)?;
+        let disk = DiskWatch::new(&self.folder, record.inner_pid, self.limits.disk_bytes, monotonic());
         let supervisor = Supervisor {
             folder: self.folder,
             boot_id: record.boot_id.clone(),
@@ -217,6 +237,7 @@ impl Start {
             output,
             door,
             control,
+            disk,
             ended: None,
             nothing_left: false,
             next_kill: None,

@@ -17,6 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
 
+use super::disk;
 use crate::cgroup::Leaf;
 use crate::walls::sys::{self, Cloned};
 use crate::walls::{Enclosure, Seal};
@@ -37,6 +38,8 @@ pub(super) struct Program<'a> {
     /// What it runs inside of, if anything.
     pub(super) enclosure: Option<&'a Enclosure>,
     pub(super) seal: &'a Seal,
+    /// The session's bound on disk.
+    pub(super) disk_bytes: Option<u64>,
     /// A listening socket to hand over.
     pub(super) listen: Option<BorrowedFd<'a>>,
     pub(super) stdout: OwnedFd,
@@ -139,6 +142,7 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
     if let Some(enclosure) = program.enclosure {
         enclosure.settle()?;
     }
+    program.disk_bytes.map_or(Ok(()), disk::limit_files).in_step(Step::LimitFiles)?;
     program.seal.close()?;
     // After the change of ids, which would undo it.
     set_pdeathsig(Signal::SIGKILL).in_step(Step::Fork)?;
@@ -191,10 +195,11 @@ enum Word {
 }
 
 /// The steps that a child takes. A report names one by its place here.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step::Fork,
     Step::EnterCgroup,
     Step::EnterNamespaces,
+    Step::LimitFiles,
     Step::GiveUpPrivileges,
     Step::RestrictAccess,
     Step::FilterSystemCalls,

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use super::KILL_SIGNAL;
 use super::clock::monotonic;
 use super::control::Control;
+use super::disk::{DiskWatch, Found};
 use super::door::Door;
 use super::output::{Output, Pumped};
 use super::port::ClaimedPort;
@@ -39,6 +40,7 @@ pub(super) struct Supervisor {
     pub(super) output: Output,
     pub(super) door: Door,
     pub(super) control: Control,
+    pub(super) disk: DiskWatch,
     /// How the agent ended, once it has.
     pub(super) ended: Option<ExitStatus>,
     /// Nothing is left of what it started either.
@@ -72,7 +74,8 @@ impl Supervisor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let deadline = [self.door.deadline(), self.next_kill].into_iter().flatten().min()?;
+        let deadline =
+            [self.door.deadline(), self.disk.deadline(), self.next_kill].into_iter().flatten().min()?;
         Some(deadline.saturating_sub(monotonic()))
     }
 
@@ -94,6 +97,11 @@ impl Supervisor {
 
     fn tick(&mut self) {
         self.note_failure(|init| init.door.tick(&mut init.reactor));
+        if self.disk.tick(monotonic) == Found::TooMuch {
+            self.output.note(&self.disk.notice());
+            // At once: whoever is asked to leave may go on writing.
+            self.kill_all();
+        }
         let due = match self.next_kill {
             Some(due) => due <= monotonic(),
             // The agent's end is the end of all that it leaves behind.
@@ -159,7 +167,8 @@ impl Supervisor {
             let _ = fs::remove_file(socket);
         }
         let status = self.ended.unwrap_or(ExitStatus::Signal(Signal::SIGKILL as i32));
-        let exit = Exit { status, out_of_memory, at: SystemClock.now() };
+        let exit =
+            Exit { status, out_of_memory, over_disk_limit: self.disk.exceeded(), at: SystemClock.now() };
         match write_record(&self.folder.exit_record(), &ExitRecord::new(exit, &self.boot_id)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -67,12 +67,17 @@ impl InMemoryAgent {
 
     /// Ends it. Only the first end counts.
     pub fn exit(&self, status: ExitStatus) {
-        self.end(status, false);
+        self.end(status, false, None);
     }
 
     /// Ends it as the kernel does when memory runs out.
     pub fn exit_out_of_memory(&self) {
-        self.end(KILLED, true);
+        self.end(KILLED, true, None);
+    }
+
+    /// Ends it as init does when its folders hold more than so many bytes.
+    pub fn exit_over_disk_limit(&self, bytes: u64) {
+        self.end(KILLED, false, Some(bytes));
     }
 
     /// How it ended, if it has.
@@ -110,9 +115,9 @@ impl InMemoryAgent {
         lock(&self.shared.state).signals.clone()
     }
 
-    fn end(&self, status: ExitStatus, out_of_memory: bool) {
+    fn end(&self, status: ExitStatus, out_of_memory: bool, over_disk_limit: Option<u64>) {
         let Some(world) = self.shared.world.upgrade() else { return };
-        let exit = Exit { status, out_of_memory, at: world.clock.now() };
+        let exit = Exit { status, out_of_memory, over_disk_limit, at: world.clock.now() };
         self.shared.exit.send_if_modified(|ended| {
             let first = ended.is_none();
             *ended = ended.or(Some(exit));

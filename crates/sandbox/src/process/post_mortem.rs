@@ -35,7 +35,7 @@ pub(super) async fn examine(
     leaf.remove();
     record?;
     let status = ExitStatus::Signal(Signal::SIGKILL as i32);
-    let exit = Exit { status, out_of_memory, at: context.clock.now() };
+    let exit = Exit { status, out_of_memory, over_disk_limit: None, at: context.clock.now() };
     if let Err(error) = write_record(&folder.exit_record(), &ExitRecord::new(exit, &context.boot_id)) {
         tracing::warn!(folder = %folder.path().display(), %error, "an exit cannot be written down");
     }

@@ -52,8 +52,8 @@ impl Seal {
 }
 
 fn grant(order: &Order, folder: &IncarnationFolder, port: u16) -> io::Result<Grant> {
-    let own = [folder.work(), folder.home(), folder.temporary(), folder.journal(), folder.socket()];
-    let with = |paths: &[&str]| own.iter().cloned().chain(paths.iter().map(PathBuf::from)).collect();
+    let own = || folder.own().into_iter().chain([folder.socket()]);
+    let with = |paths: &[&str]| own().chain(paths.iter().map(PathBuf::from)).collect();
     let (read, write) = if order.walls.contains(&Wall::Mount) {
         // What is in the root is meant to be read.
         (vec![PathBuf::from("/")], with(&["/tmp", "/dev", "/proc"]))

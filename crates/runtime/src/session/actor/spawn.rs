@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use agentcore_sandbox::{Adopted as Found, NetworkMode, Sandbox, SandboxSpec, StopSignal};
+use agentcore_sandbox::{Adopted as Found, ResourceLimits, Sandbox, SandboxSpec, StopSignal};
 use tokio::sync::mpsc;
 
 use super::{Actor, Environment, SessionHandle};
@@ -25,7 +25,7 @@ impl Actor {
         rules: Rules,
     ) -> Self {
         let life = Lifecycle::new(rules, environment.clock.now());
-        let spec = spec(&session, definition, environment.network);
+        let spec = spec(&session, definition, &environment);
         let intent = NewIncarnation {
             id: session.incarnation,
             key: session.key.clone(),
@@ -132,7 +132,7 @@ fn folder_name(session: &SessionHandle) -> String {
     session.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn spec(session: &SessionHandle, definition: &AgentDefinition, network: NetworkMode) -> SandboxSpec {
+fn spec(session: &SessionHandle, definition: &AgentDefinition, host: &Environment) -> SandboxSpec {
     let env: BTreeMap<OsString, OsString> =
         definition.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     SandboxSpec {
@@ -141,8 +141,12 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition, network: NetworkM
         args: definition.args.iter().map(OsString::from).collect(),
         code: definition.code.clone(),
         env,
-        limits: definition.limits,
-        network: definition.network.unwrap_or(network),
+        limits: ResourceLimits { disk_bytes: disk_bytes(definition, host), ..definition.limits },
+        network: definition.network.unwrap_or(host.network),
         read_only: definition.read_only.clone(),
     }
+}
+
+fn disk_bytes(definition: &AgentDefinition, host: &Environment) -> Option<u64> {
+    Some(definition.limits.disk_bytes.unwrap_or(host.disk_bytes)).filter(|bytes| *bytes > 0)
 }

@@ -34,6 +34,11 @@ const EMPTY_IN_PROC: [&str; 10] = [
     "interrupts",
 ];
 
+/// For this many bytes of memory there may be one file in it.
+const BYTES_PER_FILE: u64 = 16 << 10;
+/// With however little memory.
+const FEWEST_FILES: u64 = 1_024;
+
 /// What a plan shows of the machine, one for each entry that is bound.
 pub(crate) type Trees = Vec<Option<OwnedFd>>;
 
@@ -107,7 +112,10 @@ impl Entry {
             What::File(text) => fs::write(at, text),
             What::Memory { bytes } => {
                 fs::create_dir_all(&at)?;
-                mount_memory(&at, &format!("mode=1777,size={bytes}"), MsFlags::empty())
+                // Else each empty file would take memory that no bound counts.
+                let files = (bytes / BYTES_PER_FILE).max(FEWEST_FILES);
+                let options = format!("mode=1777,size={bytes},nr_inodes={files}");
+                mount_memory(&at, &options, MsFlags::empty())
             }
             What::Hidden => mount_memory(&at, "mode=0755,size=64k", MsFlags::MS_NOEXEC),
         }

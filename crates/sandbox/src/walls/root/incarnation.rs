@@ -4,7 +4,7 @@ use super::plan::{Bind, Plan, What};
 use crate::folder::IncarnationFolder;
 
 pub(super) fn add(plan: &mut Plan, folder: &IncarnationFolder) {
-    for path in [folder.work(), folder.home(), folder.temporary(), folder.journal(), folder.socket()] {
+    for path in folder.own().into_iter().chain([folder.socket()]) {
         plan.add(path, What::Bind(Bind::ReadWrite));
     }
     if folder.launcher().exists() {

@@ -10,7 +10,7 @@ use seccompiler::{
     TargetArch, apply_filter, sock_filter,
 };
 
-use policy::{ABSENT, If, REFUSED, REFUSED_IF};
+use policy::{ABSENT, If, REFUSED, REFUSED_IF, UNSUPPORTED_IF};
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -28,8 +28,9 @@ impl Filters {
         // Each of these also kills whoever makes calls in another machine's way, which would have
         // other numbers. The first is put up last: it checks no less than the others' own calls.
         let mut filters = vec![
-            filter(refused().map_err(io::Error::other)?, libc::EPERM, machine)?,
+            filter(with(all(REFUSED), REFUSED_IF)?, libc::EPERM, machine)?,
             filter(all(ABSENT), libc::ENOSYS, machine)?,
+            filter(with(Rules::new(), UNSUPPORTED_IF)?, libc::EOPNOTSUPP, machine)?,
         ];
         if machine == TargetArch::x86_64 {
             filters.push(no_other_numbers());
@@ -53,11 +54,11 @@ fn all(groups: &[(&str, &[libc::c_long])]) -> Rules {
     groups.iter().flat_map(|(_, calls)| calls.iter()).map(|call| (*call, Vec::new())).collect()
 }
 
-fn refused() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules = all(REFUSED);
-    for (call, conditions) in REFUSED_IF {
-        let conditions = conditions.iter().map(|condition| condition.compile()).collect::<Result<_, _>>()?;
-        rules.entry(*call).or_default().push(SeccompRule::new(conditions)?);
+fn with(mut rules: Rules, conditional: &[(libc::c_long, &[If])]) -> io::Result<Rules> {
+    for (call, conditions) in conditional {
+        let conditions = conditions.iter().map(|condition| condition.compile()).collect::<Result<_, _>>();
+        let rule = conditions.and_then(SeccompRule::new).map_err(io::Error::other)?;
+        rules.entry(*call).or_default().push(rule);
     }
     Ok(rules)
 }

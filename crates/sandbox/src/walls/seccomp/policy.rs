@@ -145,6 +145,15 @@ pub(super) const REFUSED_IF: &[(c_long, &[If])] = &[
     (libc::SYS_personality, &[If::Not(0, 0), If::Not(0, PER_LINUX32), If::Not(0, ASK_FOR_PERSONALITY)]),
 ];
 
+/// Calls that are answered with certain arguments as if the file system did not have them (`EOPNOTSUPP`).
+pub(super) const UNSUPPORTED_IF: &[(c_long, &[If])] = &[
+    // Space without writing to it: a disk would be full before init looks. Taking space back, and moving
+    // what is there, remain.
+    (libc::SYS_fallocate, &[If::Masked(1, TAKE_NO_SPACE, 0)]),
+];
+
+/// `FALLOC_FL_PUNCH_HOLE`, `_COLLAPSE_RANGE`, `_INSERT_RANGE` and `_UNSHARE_RANGE`.
+const TAKE_NO_SPACE: u64 = 0x02 | 0x08 | 0x20 | 0x40;
 const CLONE_NEWTIME: u64 = 0x80;
 const TIOCLINUX: u64 = 0x541C;
 /// The type of a socket without the flags that come with it.

@@ -448,6 +448,13 @@ def _():
     raise Stopped("there is none")
 
 
+@attempt("seccomp", "take space on the disk without writing to it")
+def _():
+    with open("space", "wb") as file:
+        # FALLOC_FL_KEEP_SIZE
+        check(LIBC.fallocate(file.fileno(), 1, ctypes.c_long(0), ctypes.c_long(1 << 20)))
+
+
 @attempt("mount", "write where its code is")
 def _():
     with open(TARGET["code"] + "/planted", "w") as file:

@@ -1,12 +1,15 @@
 """Takes all that is to be had of one thing, from inside a session with limits. Each ends by itself
-at a bound that is far beyond the limit."""
+at a bound that is far beyond the limit. The second argument is how long to wait there for being ended."""
 
 import errno
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
+
+MIB = 1 << 20
 
 
 def tell(attempt, stopped, by):
@@ -64,6 +67,68 @@ def log():
     tell("write log without end", True, "the oldest goes")
 
 
+def survive(attempt):
+    time.sleep(float(sys.argv[2]))
+    tell(attempt, False, "nobody minds")
+
+
+def disk():
+    for number in range(256):
+        with open(f"{os.environ['HOME']}/{number}", "wb") as file:
+            file.write(bytes(MIB))
+    survive("fill the disk with many files")
+
+
+def one_file():
+    written, stopped = 0, None
+    with open("file", "wb") as file:
+        try:
+            while written < 256:
+                written += file.write(bytes(MIB)) // MIB
+        except OSError as error:
+            stopped = error
+    tell("fill the disk with one file", stopped, errno.errorcode[stopped.errno] if stopped else f"{written} MiB")
+
+
+def deleted():
+    held = []
+    for _ in range(64):
+        # It has no name from the beginning.
+        held.append(tempfile.TemporaryFile())
+        held[-1].write(bytes(4 * MIB))
+        held[-1].flush()
+    survive("fill the disk with deleted files")
+
+
+def hidden():
+    os.mkdir("hidden")
+    held = []
+    for number in range(64):
+        held.append(open(f"hidden/{number}", "wb"))
+    os.chmod("hidden", 0)
+    for file in held:
+        file.write(bytes(4 * MIB))
+        file.flush()
+    survive("fill the disk where its own user may not look")
+
+
+def empty():
+    for number in range(20_000):
+        os.close(os.open(f"{os.environ['TMPDIR']}/{number}", os.O_CREAT | os.O_WRONLY))
+    survive("make empty files without end")
+
+
+def memory_files():
+    made, stopped = 0, None
+    try:
+        while made < 200_000:
+            os.close(os.open(f"/tmp/{made}", os.O_CREAT | os.O_WRONLY))
+            made += 1
+    except OSError as error:
+        stopped = error
+    tell("make files in memory without end", stopped, errno.errorcode[stopped.errno] if stopped else f"{made} files")
+
+
 def stay():
     if os.fork() == 0:
         os.setsid()
@@ -78,4 +143,4 @@ def stay():
     time.sleep(1000)
 
 
-{"forks": forks, "memory": memory, "descriptors": descriptors, "log": log, "stay": stay}[sys.argv[1]]()
+globals()[sys.argv[1]]()

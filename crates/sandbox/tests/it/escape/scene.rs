@@ -26,6 +26,15 @@ const PYTHON: &str = "/usr/bin/python3";
 const MARK: &str = "outcome ";
 const SHARED_MEMORY: i32 = 0x0a9e_47c0;
 
+/// Ways to fill a disk, by the names of the functions.
+const DISK_BOMBS: [(&str, &str); 5] = [
+    ("disk", "fill the disk with many files"),
+    ("one_file", "fill the disk with one file"),
+    ("deleted", "fill the disk with deleted files"),
+    ("hidden", "fill the disk where its own user may not look"),
+    ("empty", "make empty files without end"),
+];
+
 // The other session: it has a secret, a journal, and serves on a port.
 const VICTIM: &str = "
 import os, socket, time
@@ -44,6 +53,10 @@ pub(super) fn heard(line: &str) -> Option<Outcome> {
     serde_json::from_str(&line[line.find(MARK)? + MARK.len()..]).ok()
 }
 
+fn last_outcome(said: &str) -> Option<Outcome> {
+    said.lines().rev().find_map(|line| serde_json::from_str(line).ok())
+}
+
 fn say(outcome: &Outcome) {
     println!("{MARK}{}", serde_json::to_string(outcome).unwrap());
 }
@@ -57,6 +70,7 @@ async fn every_attempt() {
         scene.attack(Some(wall)).await;
     }
     scene.bomb().await;
+    scene.fill_the_disk().await;
     scene.strike().await;
 }
 
@@ -151,18 +165,20 @@ impl Scene {
     async fn bomb(&self) {
         let roots = CgroupRoots::discover();
         let has = roots.enforceable();
-        let options =
-            ProcessOptions { walls: self.walls.clone(), cgroups: roots, ..ProcessOptions::new(vec![init()]) };
-        let bench = Processes::from(options);
+        let bench = self.walled(roots);
         let limits = ResourceLimits {
             memory_bytes: has.memory.then_some(96 << 20),
             processes: has.processes.then_some(60),
             log_bytes: Some(1 << 20),
             ..ResourceLimits::default()
         };
-        for (bomb, can_be_limited) in
-            [("forks", has.processes), ("memory", has.memory), ("descriptors", true), ("log", true)]
-        {
+        for (bomb, can_be_limited) in [
+            ("forks", has.processes),
+            ("memory", has.memory),
+            ("descriptors", true),
+            ("log", true),
+            ("memory_files", true),
+        ] {
             if !can_be_limited {
                 println!("not tried without control groups: {bomb}");
                 continue;
@@ -171,8 +187,7 @@ impl Scene {
             let sandbox = bench.run(&spec).await;
             end_of(&*sandbox).await;
             let said = log(&*sandbox);
-            let last = said.lines().rev().find_map(|line| serde_json::from_str::<Outcome>(line).ok());
-            say(&last.unwrap_or_else(|| panic!("no word of {bomb}: {said}")));
+            say(&last_outcome(&said).unwrap_or_else(|| panic!("no word of {bomb}: {said}")));
             let folder = IncarnationFolder::new(&spec.folder);
             let size =
                 [folder.log(), folder.older_log()].map(|log| fs::metadata(log).map_or(0, |it| it.len()));
@@ -180,10 +195,39 @@ impl Scene {
         }
     }
 
+    /// Has sandboxes fill the disk, with the limit and without.
+    async fn fill_the_disk(&self) {
+        let bench = self.walled(CgroupRoots::default());
+        for (bomb, attempt) in DISK_BOMBS {
+            for (disk_bytes, without) in [(Some(16 << 20), None), (None, Some("limits".to_owned()))] {
+                // Long enough for any machine to have looked.
+                let patience = if disk_bytes.is_some() { "25" } else { "0" };
+                let limits = ResourceLimits { disk_bytes, ..ResourceLimits::default() };
+                let spec = SandboxSpec { limits, ..bench.program(PYTHON, &["-uc", BOMBS, bomb, patience]) };
+                let sandbox = bench.run(&spec).await;
+                let exit = end_of(&*sandbox).await;
+                let ended = exit.over_disk_limit.map(|limit| Outcome {
+                    attempt: attempt.to_owned(),
+                    wall: "limits".to_owned(),
+                    result: "stopped".to_owned(),
+                    by: format!("ended beyond {limit} bytes"),
+                    without: None,
+                });
+                let said = log(&*sandbox);
+                let outcome = ended.or_else(|| last_outcome(&said));
+                say(&Outcome { without, ..outcome.unwrap_or_else(|| panic!("no word of {bomb}: {said}")) });
+            }
+        }
+    }
+
+    fn walled(&self, cgroups: CgroupRoots) -> Processes {
+        let walls = self.walls.clone();
+        Processes::from(ProcessOptions { walls, cgroups, ..ProcessOptions::new(vec![init()]) })
+    }
+
     /// Stops a session that tries to leave something behind.
     async fn strike(&self) {
-        let options = ProcessOptions { walls: self.walls.clone(), ..ProcessOptions::new(vec![init()]) };
-        let bench = Processes::from(options);
+        let bench = self.walled(CgroupRoots::discover());
         let sandbox = bench.run(&bench.program(PYTHON, &["-uc", BOMBS, "stay"])).await;
         until_logged(&*sandbox, "hidden").await;
         kill(&*sandbox).await;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agentcore_sandbox::{CgroupRoots, EnforceableLimits, ExitStatus, ResourceLimits};
+use agentcore_sandbox::{CgroupRoots, EnforceableLimits, ExitStatus, IncarnationFolder, ResourceLimits};
 
-use crate::bench::{Processes, end_of, kill, log, until, until_logged};
+use crate::bench::{Bench as _, Processes, end_of, kill, log, until, until_logged};
 
 fn enforced(wanted: impl Fn(EnforceableLimits) -> bool) -> Option<Processes> {
     let roots = CgroupRoots::discover();
@@ -83,7 +83,7 @@ async fn groups_are_removed_with_the_sandbox() {
         memory_bytes: Some(64 << 20),
         processes: Some(10),
         cpus: Some(1.0),
-        log_bytes: None,
+        ..ResourceLimits::default()
     };
     let name = format!("agentcore-{:x}", std::process::id());
     let all = [&roots.unified, &roots.memory, &roots.pids, &roots.cpu];
@@ -99,4 +99,66 @@ async fn groups_are_removed_with_the_sandbox() {
     let ended = tokio::time::timeout(Duration::from_secs(30), sandbox.wait()).await.unwrap();
     assert_eq!(ended.status, ExitStatus::Signal(9));
     assert!(!exist());
+}
+
+fn with_disk(bytes: u64) -> ResourceLimits {
+    ResourceLimits { disk_bytes: Some(bytes), ..ResourceLimits::default() }
+}
+
+#[tokio::test]
+async fn an_agent_that_keeps_too_much_on_disk_is_ended_and_it_is_said_why() {
+    let bench = Processes::new();
+    let fill = "
+import itertools, os
+for number in itertools.count():
+    with open(f'{os.environ[\"TMPDIR\"]}/{number}', 'wb') as file: file.write(bytes(1 << 20))
+    if number == 500: break
+";
+    let mut spec = bench.python(&format!("{fill}\nimport time; time.sleep(1000)"));
+    spec.limits = with_disk(64 << 20);
+    let sandbox = bench.run(&spec).await;
+    let exit = end_of(&*sandbox).await;
+    assert_eq!((exit.status, exit.over_disk_limit), (ExitStatus::Signal(9), Some(64 << 20)));
+    let said = log(&*sandbox);
+    assert!(said.contains("agentcore: ended, because its folders held more than 67108864 bytes"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_command_keeps_on_disk_counts() {
+    let bench = Processes::new();
+    let mut spec = bench.shell("exec sleep 1000");
+    spec.limits = with_disk(8 << 20);
+    let sandbox = bench.run(&spec).await;
+    let fill =
+        "i=0; while [ $i -lt 20 ]; do head -c 1000000 /dev/zero >$HOME/$i; i=$((i + 1)); done".to_owned();
+    let _command = sandbox.exec(&agentcore_sandbox::ExecCommand { shell: fill }).await.unwrap();
+    assert_eq!(end_of(&*sandbox).await.over_disk_limit, Some(8 << 20));
+}
+
+#[tokio::test]
+async fn whoever_writes_one_file_beyond_the_limit_learns_of_it() {
+    let bench = Processes::new();
+    let write = "
+try:
+    with open('file', 'wb') as file:
+        while True: file.write(bytes(1 << 20))
+except OSError as error: print(error.strerror, flush=True)
+";
+    let mut spec = bench.python(write);
+    spec.limits = with_disk(4 << 20);
+    let sandbox = bench.run(&spec).await;
+    let exit = end_of(&*sandbox).await;
+    assert_eq!(log(&*sandbox), "File too large\n");
+    assert_eq!(exit.status, ExitStatus::Code(0));
+    let file = IncarnationFolder::new(&spec.folder).work().join("file");
+    assert_eq!(std::fs::metadata(file).unwrap().len(), 15 << 18);
+}
+
+#[tokio::test]
+async fn a_bound_that_is_kept_disturbs_nobody() {
+    let bench = Processes::new();
+    let mut spec = bench.shell("head -c 1000000 /dev/zero >file; exit 3");
+    spec.limits = with_disk(1 << 30);
+    let exit = end_of(&*bench.run(&spec).await).await;
+    assert_eq!((exit.status, exit.over_disk_limit), (ExitStatus::Code(3), None));
 }

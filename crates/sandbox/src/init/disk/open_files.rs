@@ -1,0 +1,53 @@
+//! Files that are deleted but still open: they take their place on the disk until they are closed.
+
+use std::path::Path;
+
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstatat};
+
+use super::entry::Folder;
+use super::look::is;
+use crate::proc::Proc;
+
+/// What a session's processes have open.
+pub(super) struct OpenFiles {
+    processes: Vec<i32>,
+    /// The descriptors of one of them.
+    descriptors: Option<Folder>,
+    /// Only files of the agent's own folders are its use of disk: memory has a bound of its own.
+    devices: Vec<u64>,
+}
+
+impl OpenFiles {
+    pub(super) fn of_descendants(inner: Option<i32>) -> Self {
+        let mut processes = Proc::default().descendants(std::process::id().cast_signed());
+        processes.retain(|pid| Some(*pid) != inner);
+        Self { processes, descriptors: None, devices: Vec::new() }
+    }
+
+    /// Counts files of this device.
+    pub(super) fn add_device(&mut self, device: u64) {
+        self.devices.push(device);
+    }
+
+    /// Looks at the next descriptor: a deleted file or something else. `None` after the last.
+    pub(super) fn next(&mut self) -> Option<Option<FileStat>> {
+        let Some(descriptors) = &mut self.descriptors else {
+            let pid = self.processes.pop()?;
+            // A process that has ended has nothing open.
+            self.descriptors = Folder::at(&Path::new("/proc").join(pid.to_string()).join("fd")).ok();
+            return Some(None);
+        };
+        let Some(entry) = descriptors.next() else {
+            self.descriptors = None;
+            return Some(None);
+        };
+        // Through the link, which leads to the open file and not to what is at its path now.
+        let found =
+            entry.ok().and_then(|entry| fstatat(&*descriptors, entry.file_name(), AtFlags::empty()).ok());
+        Some(
+            found
+                .filter(|it| it.st_nlink == 0 && is(it, SFlag::S_IFREG) && self.devices.contains(&it.st_dev)),
+        )
+    }
+}
