@@ -82,6 +82,12 @@ impl Context {
         self.client(endpoint)
     }
 
+    /// The host that runs for a project, whatever was named.
+    pub(crate) fn host_of(&self, project: &Project) -> Option<HostClient> {
+        let state = state::of_project(project.folder());
+        Endpoint::discover([state.as_path()]).map(|endpoint| self.client(endpoint))
+    }
+
     /// The host or service that was named: with --endpoint, else in this variable of AWS's, or the one for all
     /// services.
     pub(crate) fn named_endpoint(&self, variable: &str) -> Result<Option<Endpoint>, ClientError> {

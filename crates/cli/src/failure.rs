@@ -55,7 +55,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// What to do next, for every kind of failure that knows.
-fn hint_for(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.hint.clone();
     }

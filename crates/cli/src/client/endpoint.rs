@@ -32,9 +32,9 @@ impl Endpoint {
         states.into_iter().find_map(|state| Self::parse(&HostRecord::read(state)?.url).ok())
     }
 
-    /// AWS's own service in a region.
-    pub(crate) fn of_aws(region: &str) -> Result<Self, ClientError> {
-        Self::parse(&format!("https://bedrock-agentcore.{region}.amazonaws.com"))
+    /// A service of AWS's own in a region.
+    pub(crate) fn of_aws(service: &str, region: &str) -> Result<Self, ClientError> {
+        Self::parse(&format!("https://{service}.{region}.amazonaws.com"))
     }
 
     /// The address when nothing says otherwise.

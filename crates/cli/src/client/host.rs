@@ -178,7 +178,8 @@ impl HostClient {
         Ok(collected.to_bytes())
     }
 
-    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+    /// Reads an answer.
+    pub(crate) fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
         serde_json::from_slice(body).map_err(|error| ClientError::NoHost {
             endpoint: self.endpoint.as_str().to_owned(),
             reason: error.to_string(),

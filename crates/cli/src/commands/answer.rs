@@ -70,8 +70,8 @@ pub(super) fn stream_error(event: &str) -> Option<String> {
     is_error.then(|| value["error"].as_str().map(str::to_owned)).flatten()
 }
 
-/// An answer that is no success: its message, and what to do.
-pub(super) async fn refusal(response: Response<Incoming>, agent: Option<&str>) -> Failure {
+/// An answer that is no success: its message, and what to do; `unknown_hint` if the host does not know the agent.
+pub(super) async fn refusal(response: Response<Incoming>, unknown_hint: Option<String>) -> Failure {
     let status = response.status();
     let by_the_host = response.headers().get(headers::INVOCATION_ID).is_none();
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -84,9 +84,8 @@ pub(super) async fn refusal(response: Response<Incoming>, agent: Option<&str>) -
         Err(_) => text,
     };
     let failure = Failure::new(format!("{message} ({status})"));
-    match (status.as_u16(), agent) {
-        (404, Some(agent)) if by_the_host => failure
-            .hint(format!("does the host know {agent}? `agentcore launch -l` serves the project's agents")),
+    match (status.as_u16(), unknown_hint) {
+        (404, Some(hint)) if by_the_host => failure.hint(hint),
         (401 | 403, _) if by_the_host => failure.hint(CALLER_HINT),
         (400 | 413 | 429, _) => failure,
         _ => failure.hint(LOGS_HINT),

@@ -9,16 +9,18 @@ use http::Method;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::client::model::{Session, Sessions};
-use crate::client::{HostClient, escape};
+use crate::client::{ClientError, HostClient, escape};
 use crate::config::project::Project;
 use crate::config::state;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, GOOD, STRONG, styled};
+use crate::remote::Remote;
 
 /// Remove an agent: stop its sessions, make the host forget it, take it out of the configuration.
 ///
-/// With the project's last agent its state folder goes too, logs included. The agent's code stays.
+/// Where it is deployed, its runtime is deleted by AWS's API, with AWS's credentials. With the project's last
+/// agent its state folder goes too, logs included. The agent's code stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the agent [default: the default one]
@@ -27,6 +29,9 @@ pub(crate) struct Args {
     /// Show what would go, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Only what is on this machine: what is deployed elsewhere stays
+    #[arg(short, long)]
+    local: bool,
     /// Do not ask
     #[arg(long)]
     force: bool,
@@ -35,6 +40,8 @@ pub(crate) struct Args {
 /// What is to go.
 struct Plan {
     agent: String,
+    /// Where it is deployed, and a client of who looks after it there.
+    deployed: Option<(Remote, HostClient)>,
     /// The host, when it runs and knows the agent.
     host: Option<HostClient>,
     running: Vec<Session>,
@@ -63,29 +70,45 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
 
 async fn plan(args: &Args, context: &Context, project: &Project) -> anyhow::Result<Plan> {
     let (agent, _) = project.agent(args.agent.as_deref())?;
-    let state = state::of_project(project.folder());
-    let client = context.host();
-    let query = [("agent", Some(agent.as_str())), ("state", Some("running"))];
+    let remote = Remote::of(project, Some(&agent)).filter(|_| !args.local);
+    // With a deployed one it is not the host on this machine that was named.
+    let here = if remote.is_some() { context.host_of(project) } else { Some(context.host()) };
+    let deployed = match remote {
+        Some(remote) => {
+            let client = remote.runtimes(context)?;
+            Some((remote, client))
+        }
+        None => None,
+    };
+    let mut plan = Plan { agent, deployed, host: None, running: Vec::new(), state: None };
+    let Some(client) = here else { return plan.without_host(project) };
+    let query = [("agent", Some(plan.agent.as_str())), ("state", Some("running"))];
     match client.get::<Sessions>("/sessions", &query).await {
-        Ok(found) => Ok(Plan { agent, host: Some(client), running: found.sessions, state: None }),
-        Err(error) if error.is_not_found() => {
-            Ok(Plan { agent, host: None, running: Vec::new(), state: None })
+        Ok(found) => {
+            (plan.host, plan.running) = (Some(client), found.sessions);
+            Ok(plan)
         }
-        Err(error) if error.is_not_running() => {
-            if has_living_sessions(&state) {
-                let message = "sessions of this project still run, and no host is there to stop them";
-                return Err(Failure::new(message)
-                    .hint("start one with `agentcore launch -l`, then destroy")
-                    .into());
-            }
-            let last = project.agent_names().len() == 1 && state.is_dir();
-            Ok(Plan { agent, host: None, running: Vec::new(), state: last.then_some(state) })
-        }
+        Err(error) if error.is_not_found() => Ok(plan),
+        Err(error) if error.is_not_running() => plan.without_host(project),
         Err(error) => Err(error.into()),
     }
 }
 
 impl Plan {
+    /// The plan where no host runs: what it left goes too.
+    fn without_host(mut self, project: &Project) -> anyhow::Result<Self> {
+        let state = state::of_project(project.folder());
+        if has_living_sessions(&state) {
+            let message = "sessions of this project still run, and no host is there to stop them";
+            return Err(Failure::new(message)
+                .hint("start one with `agentcore launch -l`, then destroy")
+                .into());
+        }
+        let last = project.agent_names().len() == 1 && state.is_dir();
+        self.state = last.then_some(state);
+        Ok(self)
+    }
+
     fn lines(&self, project: &Project) -> Vec<String> {
         let mut lines = vec![format!("Agent {}", styled(STRONG, &self.agent))];
         lines.extend(
@@ -93,6 +116,10 @@ impl Plan {
                 .iter()
                 .map(|session| format!("  session {} ({})", session.session_id, session.state)),
         );
+        if let Some((remote, client)) = &self.deployed {
+            let at = client.endpoint().as_str();
+            lines.push(format!("  its runtime {} at {at}, with its sessions", remote.arn));
+        }
         if let Some(host) = &self.host {
             lines.push(format!("  its record in the host at {}", host.endpoint().as_str()));
         }
@@ -103,6 +130,14 @@ impl Plan {
 }
 
 async fn carry_out(plan: &Plan, project: &mut Project) -> anyhow::Result<()> {
+    // What may be refused goes first: until then nothing has changed.
+    if let Some((remote, client)) = &plan.deployed {
+        match client.call(Method::DELETE, &remote.runtime_path(), Vec::new()).await {
+            Err(error) if error.is_not_found() => output::note("Its runtime was gone already"),
+            Err(error) => return Err(explain(remote, error)),
+            Ok(_) => {}
+        }
+    }
     if let Some(host) = &plan.host {
         match host.act(Method::DELETE, &format!("/agents/{}", escape(&plan.agent)), &[]).await {
             Err(error) if !error.is_not_found() => return Err(error.into()),
@@ -118,6 +153,12 @@ async fn carry_out(plan: &Plan, project: &mut Project) -> anyhow::Result<()> {
         output::note(format_args!("{default} is the default agent now"));
     }
     Ok(())
+}
+
+fn explain(remote: &Remote, error: ClientError) -> anyhow::Error {
+    let explained = remote.explain(error);
+    output::note("Nothing was changed; with --local what is deployed stays, and the rest goes");
+    explained
 }
 
 /// Whether something below a state folder is still at work: the init of every living incarnation

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::{answer, payload};
 use crate::client::model::Agents;
-use crate::client::{Endpoint, HostClient, Signer, escape};
+use crate::client::{ClientError, Endpoint, HostClient};
 use crate::config::project::Project;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, progress::Waiting};
+use crate::remote::Remote;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let mut headers = caller_headers(args)?;
     let mut call = match deployed(args, context)? {
         _ if args.dev => dev_call(args, context),
-        Some(deployed) => deployed_call(args, context, deployed)?,
+        Some((project, remote)) => deployed_call(args, context, project, remote)?,
         None => hosted_call(args, context).await?,
     };
     if let Some(session) = &call.session {
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         request.headers_mut().insert(PREFER, HeaderValue::from_static("respond-async"));
     }
     let waiting = Waiting::for_what("waiting for the agent's answer");
-    let response = call.client.send(request).await?;
+    let response = call.client.send(request).await.map_err(|error| call.explain(error))?;
     drop(waiting);
     call.tell_session(response.headers());
     if args.r#async && response.status().is_success() {
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         answer::print(response).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    Err(answer::refusal(response, call.agent.as_deref()).await.into())
+    Err(answer::refusal(response, call.unknown_hint()).await.into())
 }
 
 /// Prints the id of an invocation that the host has taken over.
@@ -113,6 +114,8 @@ struct Call {
     /// The project that remembers the session.
     project: Option<Project>,
     agent: Option<String>,
+    /// The agent is deployed.
+    remote: Option<Remote>,
     /// The session. Without one, whoever answers says which it took.
     session: Option<SessionId>,
     /// The session was remembered from an earlier call.
@@ -124,7 +127,7 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     let Some(project) = context.project_if_any()? else {
         let (agent, session) = (args.agent.clone(), args.session_id.clone().or_else(|| fresh(args)));
         let url = client.url(INVOCATIONS_PATH, &[("agent", agent.as_deref())]);
-        return Ok(Call { client, url, project: None, agent, session, continues: false });
+        return Ok(Call { client, url, project: None, agent, remote: None, session, continues: false });
     };
     let (agent, entry) = project.agent(args.agent.as_deref())?;
     let remembered = entry.session_id().and_then(|id| id.parse::<SessionId>().ok());
@@ -135,61 +138,34 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     };
     let continues = session.is_some() && session == remembered;
     let url = client.url(INVOCATIONS_PATH, &[("agent", Some(&agent))]);
-    let mut call = Call { client, url, project: Some(project), agent: Some(agent), session, continues };
+    let mut call =
+        Call { client, url, project: Some(project), agent: Some(agent), remote: None, session, continues };
     // Before the call, so that one that is cut short can be asked about.
     call.remember();
     Ok(call)
 }
 
-/// An agent that was deployed, and how to reach it.
-struct DeployedAgent {
-    project: Project,
-    name: String,
-    arn: String,
-    endpoint: Endpoint,
-    remembered: Option<SessionId>,
-}
-
 /// The agent, if it is deployed and nothing says that the one on this machine is meant.
-fn deployed(args: &Args, context: &Context) -> anyhow::Result<Option<DeployedAgent>> {
-    let Some(project) = context.project_if_any()?.filter(|_| !args.local && !args.dev) else {
-        return Ok(None);
-    };
-    let Ok((name, entry)) = project.agent(args.agent.as_deref()) else { return Ok(None) };
-    let Some(arn) = entry.arn().map(str::to_owned) else { return Ok(None) };
-    let endpoint = match (context.named_endpoint("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE")?, entry.endpoint()) {
-        (Some(named), _) => named,
-        (None, Some(host)) => Endpoint::parse(host)?,
-        (None, None) => Endpoint::of_aws(region(&arn)?)?,
-    };
-    let remembered = entry.session_id().and_then(|id| id.parse().ok());
-    Ok(Some(DeployedAgent { project, name, arn, endpoint, remembered }))
+fn deployed(args: &Args, context: &Context) -> anyhow::Result<Option<(Project, Remote)>> {
+    let project = context.project_if_any()?.filter(|_| !args.local && !args.dev);
+    Ok(project
+        .and_then(|project| Remote::of(&project, args.agent.as_deref()).map(|remote| (project, remote))))
 }
 
-/// A call of AWS's API, signed with the credentials of whoever calls unless they bring a token.
-fn deployed_call(args: &Args, context: &Context, deployed: DeployedAgent) -> anyhow::Result<Call> {
-    let DeployedAgent { project, name, arn, endpoint, remembered } = deployed;
+/// A call of AWS's API.
+fn deployed_call(args: &Args, context: &Context, project: Project, remote: Remote) -> anyhow::Result<Call> {
     let has_token = args.bearer_token.as_deref().is_some_and(|token| !token.is_empty());
-    let signer = if has_token { None } else { Some(Signer::of_chain(Some(region(&arn)?))?) };
-    let client = context.client(endpoint).signed_by(signer);
-    let url =
-        client.url(&format!("/runtimes/{}/invocations", escape(&arn)), &[("qualifier", Some("DEFAULT"))]);
+    let client = remote.agents(context, has_token)?;
+    let url = client.url(&remote.path("invocations"), &[("qualifier", Some("DEFAULT"))]);
+    let (agent, entry) = project.agent(Some(&remote.name))?;
+    let remembered = entry.session_id().and_then(|id| id.parse().ok());
     let named = args.session_id.clone().or_else(|| fresh(args));
     let session = named.or_else(|| remembered.clone()).unwrap_or_else(|| Uuid::new_v4().into());
     let continues = remembered.as_ref() == Some(&session);
-    let (project, agent, session) = (Some(project), Some(name), Some(session));
-    let mut call = Call { client, url, project, agent, session, continues };
+    let (project, agent, session) = (Some(project), Some(agent), Some(session));
+    let mut call = Call { client, url, project, agent, remote: Some(remote), session, continues };
     call.remember();
     Ok(call)
-}
-
-/// The region that an ARN names.
-fn region(arn: &str) -> Result<&str, Failure> {
-    let region = arn.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
-    region.filter(|region| !region.is_empty()).ok_or_else(|| {
-        Failure::new(format!("{arn:?} is no ARN"))
-            .hint("deploy the agent again, or correct agent_arn in the configuration")
-    })
 }
 
 /// The agent's default session, which is the one that `curl` talks to as well. `None`: there is no
@@ -203,7 +179,7 @@ fn dev_call(args: &Args, context: &Context) -> Call {
     let session = args.session_id.clone().unwrap_or_else(|| Uuid::new_v4().into());
     let client = context.client(Endpoint::local(args.port));
     let url = client.url(INVOCATIONS_PATH, &[]);
-    Call { client, url, project: None, agent: None, session: Some(session), continues: false }
+    Call { client, url, project: None, agent: None, remote: None, session: Some(session), continues: false }
 }
 
 fn fresh(args: &Args) -> Option<SessionId> {
@@ -211,6 +187,22 @@ fn fresh(args: &Args) -> Option<SessionId> {
 }
 
 impl Call {
+    fn explain(&self, error: ClientError) -> anyhow::Error {
+        match &self.remote {
+            Some(remote) => remote.explain(error),
+            None => error.into(),
+        }
+    }
+
+    /// What to do where the host does not know the agent.
+    fn unknown_hint(&self) -> Option<String> {
+        let agent = self.agent.as_ref()?;
+        Some(match &self.remote {
+            Some(_) => format!("deploy {agent} again: `agentcore deploy --endpoint URL`"),
+            None => format!("does the host know {agent}? `agentcore launch -l` serves the project's agents"),
+        })
+    }
+
     fn remember(&mut self) {
         let (Some(project), Some(agent), Some(session)) = (&mut self.project, &self.agent, &self.session)
         else {
@@ -243,10 +235,7 @@ fn caller_headers(args: &Args) -> anyhow::Result<HeaderMap> {
     map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     map.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
     if let Some(token) = args.bearer_token.as_deref().filter(|token| !token.is_empty()) {
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {token}")).context("the bearer token is no token")?;
-        value.set_sensitive(true);
-        map.insert(header::AUTHORIZATION, value);
+        map.insert(header::AUTHORIZATION, payload::bearer(token)?);
     }
     if let Some(user) = &args.user_id {
         map.insert(headers::USER_ID, HeaderValue::from_str(user).context("the user id cannot be sent")?);

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use agentcore_protocol::headers::CUSTOM_PREFIX;
+use anyhow::Context as _;
 use http::{HeaderName, HeaderValue};
 
 use crate::failure::Failure;
@@ -44,6 +45,14 @@ pub(crate) fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, Fail
             Ok((name, value))
         })
         .collect()
+}
+
+/// A token as the value of a header, which no log shows.
+pub(super) fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value = value.context("the bearer token is no token")?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `agentcore status`: the agent, its session, and the host.
 
+mod deployed;
+
 use std::process::ExitCode;
 
 use agentcore_protocol::Timestamp;
@@ -12,13 +14,18 @@ use crate::context::Context;
 use crate::output::table::pairs;
 use crate::output::time::relative;
 use crate::output::{self, FAINT, GOOD, NOTE, STRONG, styled};
+use crate::remote::Remote;
+use deployed::Deployed;
 
-/// Show the agent, its session, and whether a host runs.
+/// Show the agent, its session, and whether a host runs; or what became of it where it is deployed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the agent [default: the default one]
     #[arg(short, long)]
     agent: Option<String>,
+    /// Show the host on this machine, also if the agent is deployed elsewhere
+    #[arg(short, long)]
+    local: bool,
     /// Print everything there is to know, as JSON
     #[arg(short, long, visible_alias = "json")]
     verbose: bool,
@@ -30,6 +37,8 @@ struct Status {
     endpoint: String,
     host: Option<HostInfo>,
     session: Option<Session>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployed: Option<Deployed>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +57,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         Some(project) => Some(agent_status(project, args.agent.as_deref())?),
         None => None,
     };
+    let remote = project.as_ref().filter(|_| !args.local);
+    if let (Some(remote), Some(_)) =
+        (remote.and_then(|project| Remote::of(project, args.agent.as_deref())), &agent)
+    {
+        let (endpoint, deployed) = deployed::ask(&remote, context).await?;
+        let status = Status { agent, endpoint, host: None, session: None, deployed: Some(deployed) };
+        return print(args, &status, context.now());
+    }
     let client = context.host();
     let host = match client.get::<HostInfo>("/host", &[]).await {
         Ok(host) => Some(host),
@@ -62,11 +79,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         (Some(agent), Some(_)) => session(&client, agent).await?,
         _ => None,
     };
-    let status = Status { agent, endpoint: client.endpoint().as_str().to_owned(), host, session };
+    let endpoint = client.endpoint().as_str().to_owned();
+    print(args, &Status { agent, endpoint, host, session, deployed: None }, context.now())
+}
+
+fn print(args: &Args, status: &Status, now: Timestamp) -> anyhow::Result<ExitCode> {
     if args.verbose {
-        output::json(&status)?;
+        output::json(status)?;
     } else {
-        output::line(text(&status, context.now()))?;
+        output::line(text(status, now))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,7 +126,10 @@ fn text(status: &Status, now: Timestamp) -> String {
             format!("{}: agentcore configure -e my_agent.py", styled(NOTE, "not configured")),
         ));
     }
-    lines.push(("Host", host_line(status, now)));
+    match &status.deployed {
+        Some(deployed) => lines.extend(deployed.lines(&status.endpoint)),
+        None => lines.push(("Host", host_line(status, now))),
+    }
     if let Some(host) = &status.host {
         let counts = &host.sessions;
         let (active, idle) = (counts.active + counts.starting, counts.idle);

@@ -118,3 +118,49 @@ async fn headers_and_token_rules_of_the_file_hold_where_it_is_launched() {
     host.end(Signal::SIGTERM).await;
     project.expect_no_processes().await;
 }
+
+#[tokio::test]
+async fn what_is_deployed_is_looked_after_from_its_project() {
+    let secured = Secured::serve().await;
+    let caller = secured.caller(&["--administer", "remote", "--invoke", "remote"]).await;
+    let invoker = secured.caller(&["--invoke", "remote"]).await;
+    let elsewhere = elsewhere().await;
+    let arn = deployed(&elsewhere, &caller).await.stdout.trim().to_owned();
+
+    let shown = elsewhere.json_with(&caller, &["status", "--json"]).await;
+    assert_eq!((&shown["deployed"]["arn"], &shown["endpoint"]), (&json!(arn), &json!(secured.url)));
+    assert_eq!(shown["deployed"]["runtime"]["status"], "READY", "{shown}");
+    let shown = elsewhere.run_with(&invoker, &["status"]).await;
+    assert!(shown.success() && shown.stdout.contains(&arn), "{shown:?}");
+    assert!(shown.stdout.contains("does not allow you to administer"), "{shown:?}");
+
+    elsewhere.json_with(&caller, &["invoke", "you"]).await;
+    let others = elsewhere.run_with(&invoker, &["stop-session"]).await;
+    assert!(others.stderr.contains("has ended already"), "another's session is not there: {others:?}");
+    elsewhere.json_with(&caller, &["invoke", "you", "-s", &session_id("looked-after")]).await;
+    let stopping = elsewhere.json_with(&caller, &["stop-session", "--json"]).await;
+    assert_eq!(stopping["session_id"], session_id("looked-after"));
+    let unknown = elsewhere.run_with(&caller, &["stop-session"]).await;
+    assert!(unknown.stderr.contains("there is no session yet"), "it is forgotten: {unknown:?}");
+    let named = ["stop-session", "-s", &session_id("looked-after")];
+    let ended = elsewhere.run_with(&caller, &named).await;
+    assert!(!ended.success() && ended.stderr.contains("it may have ended"), "{ended:?}");
+
+    let away = [&caller[..], &[("AGENTCORE_ENDPOINT", "http://127.0.0.1:1".to_owned())]].concat();
+    for command in [&["stop-session", "-s", "x"][..], &["destroy", "--force"], &["invoke", "you"]] {
+        let unreached = elsewhere.run_with(&away, command).await;
+        assert!(unreached.stderr.contains("name where it is now with --endpoint"), "{unreached:?}");
+    }
+
+    let planned = elsewhere.run_with(&caller, &["destroy", "--dry-run"]).await;
+    assert!(planned.stdout.contains(&format!("its runtime {arn} at {}", secured.url)), "{planned:?}");
+    let refused = elsewhere.run_with(&invoker, &["destroy", "--force"]).await;
+    assert!(!refused.success() && refused.stderr.contains("Nothing was changed"), "{refused:?}");
+    let destroyed = elsewhere.run_with(&caller, &["destroy", "--force"]).await;
+    assert!(destroyed.success(), "{destroyed:?}");
+    assert!(!elsewhere.path().join(".bedrock_agentcore.yaml").exists());
+    let operator = secured.caller(&["--operator"]).await;
+    let left = secured.project.run_with(&operator, &["invoke", "you", "-l", "-a", "remote"]).await;
+    assert!(!left.success() && left.stderr.contains("remote"), "{left:?}");
+    secured.end().await;
+}
