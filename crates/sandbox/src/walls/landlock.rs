@@ -26,7 +26,11 @@ pub(crate) struct Grant {
     pub(crate) write: Vec<PathBuf>,
     /// TCP ports that it may listen on. `None`: all.
     pub(crate) listen: Option<Vec<u16>>,
-    /// Whether it may signal whom it sees.
+    /// Whether it may connect by TCP, to any port: the kernel knows lists of ports that are allowed and no
+    /// others, and all but one would be 65,534 rules for each program.
+    pub(crate) connect: bool,
+    /// Whether it may signal whom it sees. Where it sees only its own session it may: commands signal
+    /// their agent, and each program's restrictions are its own.
     pub(crate) signal: bool,
 }
 
@@ -50,6 +54,9 @@ impl Grant {
         }
         if self.listen.is_some() {
             rules = rules.handle_access(AccessNet::BindTcp)?;
+        }
+        if !self.connect {
+            rules = rules.handle_access(AccessNet::ConnectTcp)?;
         }
         let ports = self.listen.iter().flatten().map(|port| Ok(NetPort::new(*port, AccessNet::BindTcp)));
         let created = rules

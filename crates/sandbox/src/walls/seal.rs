@@ -64,7 +64,8 @@ fn grant(order: &Order, folder: &IncarnationFolder, port: u16) -> io::Result<Gra
         (read, with(&["/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/pts", "/dev/ptmx"]))
     };
     let listen = listens_on(order.network, port);
-    Ok(Grant { read, write, listen, signal: order.walls.contains(&Wall::Pid) })
+    let connect = order.network != NetworkMode::None;
+    Ok(Grant { read, write, listen, connect, signal: order.walls.contains(&Wall::Pid) })
 }
 
 // On the host's own network, a port that an agent has no business with may be somebody else's next.

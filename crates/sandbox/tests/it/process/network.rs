@@ -74,6 +74,29 @@ while True:
 }
 
 #[tokio::test]
+async fn without_a_network_not_even_a_port_of_its_own_is_connected_to() {
+    let Some((_lab, bench)) = on_a_machine() else { return };
+    let script = "
+import ctypes, socket
+door = socket.create_server(('127.0.0.1', 0))
+knows_ports = ctypes.CDLL(None).syscall(444, None, 0, 1) >= 4
+try: print(knows_ports, bool(socket.create_connection(door.getsockname())))
+except OSError as error: print(knows_ports, error.strerror)
+";
+    let tried = async |mode| {
+        let sandbox = bench.run(&with(mode, bench.python(script))).await;
+        end_of(&*sandbox).await;
+        log(&*sandbox)
+    };
+    let egress = tried(NetworkMode::Egress).await;
+    assert!(egress.ends_with("True\n"), "{egress}");
+    // A kernel before 6.7 knows no ports.
+    if egress.starts_with("True") {
+        assert_eq!(tried(NetworkMode::None).await, "True Permission denied\n");
+    }
+}
+
+#[tokio::test]
 async fn the_handed_over_socket_is_served_from_any_network() {
     let Some((_lab, bench)) = on_a_machine() else { return };
     for mode in [NetworkMode::Egress, NetworkMode::None] {

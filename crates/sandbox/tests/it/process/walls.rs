@@ -1,14 +1,16 @@
 //! The walls, from inside.
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
 use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall, WallReport, Walls};
 use tokio::io::AsyncReadExt;
 
-use crate::bench::{Bench, Processes, kill, standing};
+use crate::bench::{Bench, Processes, end_of, kill, log, standing};
 
 /// What a shell inside says.
 async fn inside(sandbox: &dyn Sandbox, shell: &str) -> String {
@@ -142,6 +144,37 @@ async fn landlock_alone_keeps_sessions_from_each_others_files() {
     for sandbox in [sandbox, other] {
         kill(&*sandbox).await;
     }
+}
+
+#[tokio::test]
+async fn landlock_alone_keeps_sessions_from_others_processes_and_abstract_sockets() {
+    if !stand(&[Wall::Landlock]) {
+        return;
+    }
+    let bench = Processes::behind([Wall::Landlock].into());
+    let name = format!("agentcore-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _abstract = UnixListener::bind_addr(&address).unwrap();
+    let other = idle(&bench).await;
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(other.folder().join("init.json")).unwrap()).unwrap();
+    let script = "
+import ctypes, errno, os, socket, sys
+version = ctypes.CDLL(None).syscall(444, None, 0, 1)
+def tried(act):
+    try: act()
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'done'
+client = socket.socket(socket.AF_UNIX)
+if version < 6: print('too old')
+else: print(tried(lambda: os.kill(PID, 0)), tried(lambda: client.connect('\\0NAME')))
+";
+    let script = script.replace("PID", &record["agent_pid"].to_string()).replace("NAME", &name);
+    let sandbox = bench.run(&bench.python(&script)).await;
+    end_of(&*sandbox).await;
+    let said = log(&*sandbox);
+    assert!(["EPERM EPERM\n", "too old\n"].contains(&&*said), "{said}");
+    kill(&*other).await;
 }
 
 #[tokio::test]
