@@ -76,6 +76,8 @@ bench: $(BENCH_VENV_READY) bench-package ## Measure against bare hyper, the offi
 	$(TARGET)/dist/agentcore-bench host --python $(abspath $(BENCH_VENV))/bin/python
 	$(TARGET)/dist/agentcore-bench python --python $(abspath $(BENCH_VENV))/bin/python \
 	  --package $(abspath $(PACKAGE_BENCH_VENV))/bin/python
+	$(TARGET)/dist/agentcore-bench walls --python $(abspath $(BENCH_VENV))/bin/python
+	$(TARGET)/dist/agentcore-bench durable
 
 fmt: ## Format the code
 	cargo fmt --all

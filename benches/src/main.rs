@@ -19,6 +19,7 @@ mod stats;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
@@ -45,6 +46,16 @@ enum Command {
     Host(host::HostArguments),
     /// The Python package: requests, streams, start and memory, against the official package.
     Python(python::PythonArguments),
+    /// The walls between sessions: the same sessions with all of them and with none.
+    Walls(host::walls::WallsArguments),
+    /// Serves a host whose sessions are processes, as a file of options says.
+    #[command(hide = true)]
+    ServeProcesses {
+        options: PathBuf,
+        /// With every wall that stands here.
+        #[arg(long)]
+        walls: bool,
+    },
     /// Durable invocations: acknowledgements, a million records, readers of a stream.
     Durable(durable::DurableArguments),
     /// Serves a host whose agents are in memory.
@@ -122,7 +133,18 @@ struct SdkArguments {
     only: Vec<sdk::Part>,
 }
 
-fn main() -> anyhow::Result<()> {
+/// The argument by which this program is the init of a sandbox.
+const INIT_COMMAND: &str = "__init";
+
+fn main() -> anyhow::Result<ExitCode> {
+    // Before anything else: init lives without threads and runtimes.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == INIT_COMMAND) {
+        return Ok(agentcore_sandbox::init::run(std::env::args_os().skip(2)));
+    }
+    measure().map(|()| ExitCode::SUCCESS)
+}
+
+fn measure() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Sdk(arguments) => sdk::run(arguments),
         Command::ServeAgent { port, untyped } => server::agent::serve(port, untyped),
@@ -135,6 +157,8 @@ fn main() -> anyhow::Result<()> {
         Command::MeasureMemory { after } => sdk::memory::measure(&after),
         Command::Host(arguments) => host::run(arguments),
         Command::Python(arguments) => python::run(arguments),
+        Command::Walls(arguments) => host::walls::run(arguments),
+        Command::ServeProcesses { options, walls } => host::walls::serve_host(&options, walls),
         Command::Durable(arguments) => durable::run(arguments),
         Command::ServeDurableHost { folder, port } => durable::serve_host(folder, port),
         Command::ServeStreamAgent => host::agents::serve_stream(),

@@ -65,7 +65,20 @@ pub(super) fn python_agent(name: &str, python: &Path, port: &str) -> AgentDefini
 }
 
 impl HostProcess {
+    /// The `agentcore` program, serving these agents.
     pub(super) async fn start(setup: &Setup, agents: Vec<AgentDefinition>) -> anyhow::Result<Self> {
+        let agentcore = &setup.agentcore;
+        Self::start_as(agents, |options| {
+            Ok(Program::other(agentcore, ["serve".as_ref(), "--config".as_ref(), options.as_os_str()]))
+        })
+        .await
+    }
+
+    /// A program that is given a file with its options.
+    pub(super) async fn start_as(
+        agents: Vec<AgentDefinition>,
+        program: impl FnOnce(&Path) -> anyhow::Result<Program>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("agentcore-bench-").tempdir()?;
         let port = free_port()?;
         let options = HostOptions {
@@ -77,9 +90,7 @@ impl HostProcess {
         };
         let file = folder.path().join("options.json");
         std::fs::write(&file, serde_json::to_vec(&options)?)?;
-        let program =
-            Program::other(&setup.agentcore, ["serve".as_ref(), "--config".as_ref(), file.as_os_str()]);
-        let server = Gentle::start(&program, port).await.context("the host does not start")?;
+        let server = Gentle::start(&program(&file)?, port).await.context("the host does not start")?;
         Ok(Self { server, folder })
     }
 

@@ -10,6 +10,7 @@ mod machinery;
 mod nginx;
 mod signed;
 mod through;
+pub(crate) mod walls;
 pub(crate) mod wire;
 
 use std::path::PathBuf;
@@ -67,8 +68,7 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
     }
     let python = arguments.python.filter(has_official_sdk);
     if python.is_none() {
-        say("No session of the official Python SDK is measured: name a Python that has \
-             benches/requirements.txt installed with --python or AGENTCORE_BENCH_PYTHON.\n")?;
+        say_without_python()?;
     }
     let agentcore = match arguments.agentcore {
         Some(agentcore) => agentcore,
@@ -106,6 +106,13 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
         say(&format!("\nWritten to {}\n", file.display()))?;
     }
     Ok(())
+}
+
+fn say_without_python() -> std::io::Result<()> {
+    say(
+        "No session of the official Python SDK is measured: name a Python that has benches/requirements.txt installed \
+         with --python or AGENTCORE_BENCH_PYTHON.\n",
+    )
 }
 
 const COMMAND: &str = "make bench` or `cargo run --profile dist -p agentcore-bench -- host --python PYTHON";

@@ -59,7 +59,12 @@ impl Sandbox for StubSandbox {
     }
 
     fn stop(&self, _: StopSignal) -> io::Result<()> {
-        let exit = Exit { status: ExitStatus::Code(0), out_of_memory: false, over_disk_limit: None, at: self.clock.now() };
+        let exit = Exit {
+            status: ExitStatus::Code(0),
+            out_of_memory: false,
+            over_disk_limit: None,
+            at: self.clock.now(),
+        };
         self.exit.send_replace(Some(exit));
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 mod bridge;
 mod commands;
-mod cost;
 mod descendants;
 mod hosts;
 mod limits;
