@@ -27,7 +27,7 @@ use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
 use crate::journal::Journals;
 use crate::options::{HostOptions, OnShutdown};
-use crate::registry::Registry;
+use crate::registry::{CodeRoot, Registry, Uploads};
 use crate::session::reason::{StopKind, StopReason};
 use crate::session::{Environment, Manager, ReconcileError};
 use crate::store::{Store, StoreError};
@@ -55,6 +55,7 @@ pub struct Host {
     manager: Arc<Manager>,
     reconciling: JoinHandle<()>,
     forgetting: JoinHandle<()>,
+    tidying: JoinHandle<()>,
 }
 
 /// Why a host does not start, or does not go on.
@@ -170,9 +171,11 @@ impl Host {
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);
-        let (identity, code_root) = (options.aws.clone(), options.code_root.clone());
+        let code_root = CodeRoot::new(options.code_root.clone());
+        let uploads = Uploads::new(code_root, state.path(), options.retention.upload_age);
         let registry =
-            Registry::open(store.clone(), manager.clone(), clock.clone(), identity, code_root).await?;
+            Registry::open(store.clone(), manager.clone(), clock.clone(), options.aws.clone(), uploads)
+                .await?;
         agents::register(&options, &registry).await?;
         let default_agent = agents::default_agent(&options, &manager)?;
         manager.recover().await?;
@@ -205,6 +208,8 @@ impl Host {
         let front = front(api);
         recover(&front.api).await?;
         let forgetting = tokio::spawn(keep_within_bounds(front.api.clone(), options.retention));
+        let api = front.api.clone();
+        let tidying = tokio::spawn(async move { api.registry.keep_uploads_tidy().await });
         state.announce(&record)?;
         Ok(Self {
             listener,
@@ -218,6 +223,7 @@ impl Host {
             manager,
             reconciling,
             forgetting,
+            tidying,
         })
     }
 
@@ -256,6 +262,7 @@ impl Host {
         renewing.inspect(JoinHandle::abort);
         self.reconciling.abort();
         self.forgetting.abort();
+        self.tidying.abort();
         let draining = async {
             tokio::join!(draining, api.invocations.drain(drain));
         };

@@ -220,6 +220,9 @@ pub struct Retention {
     /// How long ago a task may have ended, in seconds.
     #[serde(with = "seconds")]
     pub task_age: Duration,
+    /// For how long code is kept that was uploaded and that nobody uses, in seconds.
+    #[serde(with = "seconds")]
+    pub upload_age: Duration,
 }
 
 impl Default for Retention {
@@ -231,6 +234,7 @@ impl Default for Retention {
             invocation_age: Duration::from_secs(7 * 24 * 60 * 60),
             tasks_per_agent: 10_000,
             task_age: Duration::from_secs(7 * 24 * 60 * 60),
+            upload_age: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -15,8 +15,8 @@ mod local;
 mod record;
 mod settings;
 mod upload;
+mod uploads;
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use agentcore_protocol::{SessionId, Timestamp};
@@ -37,6 +37,7 @@ pub(crate) use error::RegistryError;
 pub(crate) use record::{DEFAULT_ENDPOINT, Endpoint, Runtime, Version};
 pub(crate) use settings::Settings;
 pub(crate) use upload::{UploadError, prefix as upload_prefix, unpack};
+pub(crate) use uploads::Uploads;
 
 /// A request that must not be carried out twice, however often it comes.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ pub(crate) struct Registry {
     store: Store,
     manager: Arc<Manager>,
     clock: HostClock,
-    code_root: CodeRoot,
+    uploads: Arc<Uploads>,
     catalogue: RwLock<Catalogue>,
     /// Held by whoever changes something, from the decision until it is on disk.
     changing: Mutex<()>,
@@ -74,13 +75,12 @@ impl Registry {
         manager: Arc<Manager>,
         clock: HostClock,
         identity: AwsIdentity,
-        code_root: Option<PathBuf>,
+        uploads: Uploads,
     ) -> Result<Self, StoreError> {
         let catalogue = Catalogue::new(identity, store.runtimes().await?);
         let runtimes: Vec<_> = catalogue.runtimes().cloned().collect();
         let (catalogue, changing) = (RwLock::new(catalogue), Mutex::default());
-        let code_root = CodeRoot::new(code_root);
-        let registry = Self { store, manager, clock, code_root, catalogue, changing };
+        let registry = Self { store, manager, clock, uploads: Arc::new(uploads), catalogue, changing };
         for runtime in runtimes {
             registry.serve(&runtime).await?;
         }
@@ -100,7 +100,12 @@ impl Registry {
 
     /// Where artifacts may come from.
     pub(crate) fn code_root(&self) -> CodeRoot {
-        self.code_root.clone()
+        self.uploads.root().clone()
+    }
+
+    /// What was uploaded there.
+    pub(crate) fn uploads(&self) -> Arc<Uploads> {
+        self.uploads.clone()
     }
 
     /// Whether the request of a token was carried out before.
@@ -149,6 +154,9 @@ impl Registry {
         }
         for name in gone(before.as_deref(), after.map(|after| &**after)) {
             self.leave(&name).await;
+        }
+        if let (Some(deleted), None) = (&before, after) {
+            self.uploads.release(deleted);
         }
         Ok(())
     }

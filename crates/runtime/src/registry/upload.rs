@@ -12,7 +12,9 @@ use flate2::read::GzDecoder;
 use tar::{Archive, EntryType};
 
 /// The folder below the code root that has all uploads.
-const UPLOADS: &str = "uploads";
+pub(super) const UPLOADS: &str = "uploads";
+/// What the name of a folder begins with that is not whole yet.
+pub(super) const FRESH: &str = ".new-";
 /// Most files and folders of an archive.
 const MOST_ENTRIES: usize = 50_000;
 /// Most bytes of its files.
@@ -50,7 +52,7 @@ pub(crate) fn unpack(archive: impl Read, root: &Path, prefix: &str) -> Result<bo
     }
     let parent = place.parent().unwrap_or(root);
     fs::create_dir_all(parent).map_err(UploadError::Root)?;
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(parent).map_err(UploadError::Root)?;
+    let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(parent).map_err(UploadError::Root)?;
     let content = fresh.path().join("content");
     fs::create_dir(&content).map_err(UploadError::Root)?;
     unpack_into(archive, &content)?;

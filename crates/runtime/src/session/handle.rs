@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) key: SessionKey,
     pub(crate) incarnation: IncarnationId,
     pub(crate) folder: PathBuf,
+    /// Where its agent's code is; `None`: an earlier host began it, and knew.
+    pub(crate) code: Option<PathBuf>,
     pub(crate) limits: LifecycleLimits,
     pub(crate) started_at: Timestamp,
     pub(super) gate: Gate,

@@ -205,7 +205,8 @@ impl Manager {
         };
         let folder = self.environment.incarnations.join(folder_name(begun.incarnation));
         let rules = self.rules(begun.limits);
-        let (session, inbox) = self.handle(begun, folder, Phase::Starting);
+        let (session, inbox) =
+            self.handle(begun, folder, Some(agent.definition.code.clone()), Phase::Starting);
         // Nobody else knows the session yet, so there is room.
         let in_flight = self.enter(&session)?.ok_or(NotAdmitted::ShuttingDown)?.in_flight;
         let actor = Actor::fresh(session.clone(), inbox, self.environment.clone(), &agent.definition, rules);
@@ -217,6 +218,7 @@ impl Manager {
         &self,
         begun: Begun,
         folder: PathBuf,
+        code: Option<PathBuf>,
         phase: Phase,
     ) -> (SessionHandle, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -234,6 +236,7 @@ impl Manager {
             key: begun.key,
             incarnation: begun.incarnation,
             folder,
+            code,
             limits: begun.limits,
             started_at: begun.started_at,
             gate: Gate::new(),

@@ -38,8 +38,9 @@ pub(crate) fn signed(
     key: &AccessKey,
     what: &str,
     session: &str,
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Request<Body> {
+    let body = body.as_ref();
     let (method, path) = what.split_once(' ').unwrap();
     let identity = Credentials::new(&key.record().id, key.secret().expose(), None, None, "test").into();
     let now = Duration::from_millis(host.parts().2.now().unix_millis());
@@ -55,8 +56,7 @@ pub(crate) fn signed(
     let url = format!("http://agents.example{path}");
     let headers = [("host", "agents.example"), (SESSION_ID, session)];
     let signable =
-        SignableRequest::new(method, &url, headers.into_iter(), SignableBody::Bytes(body.as_bytes()))
-            .unwrap();
+        SignableRequest::new(method, &url, headers.into_iter(), SignableBody::Bytes(body)).unwrap();
     let (instructions, _) = sign(signable, &parameters).unwrap().into_parts();
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
@@ -65,10 +65,16 @@ pub(crate) fn signed(
     for (name, value) in instructions.headers() {
         request = request.header(name, value);
     }
-    request.body(body.to_owned().into()).unwrap()
+    request.body(body.to_vec().into()).unwrap()
 }
 
-pub(crate) async fn call(host: &TestHost, key: &AccessKey, what: &str, session: &str, body: &str) -> Answer {
+pub(crate) async fn call(
+    host: &TestHost,
+    key: &AccessKey,
+    what: &str,
+    session: &str,
+    body: impl AsRef<[u8]>,
+) -> Answer {
     Answer::of(host.send(signed(host, key, what, session, body)).await).await
 }
 

@@ -20,3 +20,4 @@ mod sessions;
 mod sockets;
 mod streams;
 mod tls;
+mod uploads;

@@ -55,6 +55,8 @@ async fn upload(
     let archive =
         archive.map_err(|_| ApiError::BadRequest("the archive is too large, or was cut short"))?.to_bytes();
     let prefix = upload_prefix(&agent, &sha256);
+    let uploads = api.registry.uploads();
+    uploads.spare(&prefix);
     let unpacked = {
         let (root, prefix) = (root.clone(), prefix.clone());
         spawn_blocking(move || {
@@ -62,7 +64,11 @@ async fn upload(
             if hash != sha256 {
                 return Ok(None);
             }
-            unpack(&archive[..], &root, &prefix).map(Some)
+            let is_new = unpack(&archive[..], &root, &prefix)?;
+            if is_new {
+                uploads.mark(&prefix).map_err(UploadError::Root)?;
+            }
+            Ok(Some(is_new))
         })
     };
     let is_new = match unpacked.await {

@@ -116,7 +116,7 @@ impl Manager {
             started_at: begun.started_at,
         };
         let rules = self.rules(begun.limits);
-        let (session, inbox) = self.handle(begun, folder, now.phase);
+        let (session, inbox) = self.handle(begun, folder, None, now.phase);
         // Before anybody can find the session: a request may come in before its actor first runs.
         let _ = session.sandbox.set(sandbox.clone());
         let mut left = match now.phase {
