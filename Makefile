@@ -87,6 +87,7 @@ lint: ## Check the format, and clippy with warnings denied
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/rust/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy -p agentcore-sandbox --no-default-features --lib --quiet -- -D warnings
 
 docs: ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet

@@ -1,5 +1,6 @@
 //! Serving: a socket, its connections, and a way to stop.
 
+mod prompt;
 mod signals;
 mod socket;
 #[cfg(unix)]
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::prompt::promptly;
 pub(crate) use self::signals::Signals;
 use self::socket::Accepted;
 pub use self::socket::Listener;
@@ -35,6 +37,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` resolves; then finishes what is under way, for at most `grace`.
 pub(crate) async fn serve(service: AppService, listener: Listener, stop: impl Future, grace: Duration) {
+    promptly(accept_until(stop, service, listener, grace)).await;
+}
+
+async fn accept_until(stop: impl Future, service: AppService, listener: Listener, grace: Duration) {
     let connections = Connections::new(service);
     // Whoever stops listening to this future has stopped the server too.
     let _stopped = connections.stopping.clone().drop_guard();
@@ -128,7 +134,7 @@ impl Connections {
                 tracing::debug!(%error, "a connection ended early");
             }
         };
-        self.open.track_future(polled_in_place(served))
+        self.open.track_future(polled_in_place(promptly(served)))
     }
 
     /// Tells tasks that the agent is about to stop, and waits for them, for handlers and for
