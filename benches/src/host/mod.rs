@@ -10,6 +10,7 @@ mod machinery;
 mod nginx;
 mod signed;
 mod through;
+mod verification;
 pub(crate) mod walls;
 pub(crate) mod wire;
 
@@ -87,6 +88,7 @@ pub(crate) fn run(arguments: HostArguments) -> anyhow::Result<()> {
         done(runtime.block_on(through::compare(&setup))?)?;
     }
     if wanted(Part::Signed) {
+        done(runtime.block_on(verification::measure(&setup))?)?;
         done(runtime.block_on(signed::compare(&setup))?)?;
     }
     if wanted(Part::FirstAnswer) {

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use http::request::Builder;
 use serde::Deserialize;
 
 use super::Setup;
@@ -24,14 +25,26 @@ const MANY: usize = 32;
 /// What a host must get through of signed requests, over what it does of others.
 const LEAST_THROUGHPUT: f64 = 0.7;
 
+/// What is signed of a request beside its host.
+const SIGNED: [(&str, &str); 2] = [("content-type", "application/json"), (SESSION_ID, SESSION)];
+
 /// An access key of the host.
 #[derive(Deserialize)]
-struct Key {
+pub(super) struct Key {
     access_key_id: String,
     secret_access_key: String,
 }
 
 impl Key {
+    pub(super) fn new(id: &str, secret: &str) -> Self {
+        Self { access_key_id: id.to_owned(), secret_access_key: secret.to_owned() }
+    }
+
+    /// Adds the headers that [`Key::sign`] signs beside its own.
+    pub(super) fn with_signed_headers(request: Builder) -> Builder {
+        SIGNED.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
     fn create(setup: &Setup, host: &HostProcess) -> anyhow::Result<Self> {
         let arguments = ["keys", "create", "--json", "--invoke", "*", "--state"];
         let state = host.state();
@@ -41,7 +54,7 @@ impl Key {
 
     /// The headers that a request of the load generator needs beside its own. They are good for
     /// five minutes, and any number of times.
-    fn sign(&self, target: &str, payload: &[u8]) -> anyhow::Result<Vec<String>> {
+    pub(super) fn sign(&self, target: &str, payload: &[u8]) -> anyhow::Result<Vec<String>> {
         let credentials = Credentials::new(&self.access_key_id, &self.secret_access_key, None, None, "bench");
         let identity = credentials.into();
         let parameters = v4::SigningParams::builder()
@@ -52,9 +65,8 @@ impl Key {
             .settings(SigningSettings::default())
             .build()?
             .into();
-        let headers = [("content-type", "application/json"), (SESSION_ID, SESSION)].into_iter();
         let uri = format!("http://localhost{target}");
-        let signable = SignableRequest::new("POST", &uri, headers, SignableBody::Bytes(payload))
+        let signable = SignableRequest::new("POST", &uri, SIGNED.into_iter(), SignableBody::Bytes(payload))
             .map_err(|error| anyhow!("{error}"))?;
         let signed = sign(signable, &parameters).map_err(|error| anyhow!("{error}"))?.into_parts().0;
         Ok(signed.headers().map(|(name, value)| format!("{name}: {value}")).collect())
