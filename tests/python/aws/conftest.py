@@ -79,6 +79,12 @@ def eventually(condition, seconds=30):
     return answer
 
 
+def lacks(what):
+    """Skips a test for what this machine lacks; CI has everything."""
+    assert os.environ.get("CI") != "true", what
+    pytest.skip(what)
+
+
 def new_session():
     return f"session-{uuid.uuid4()}"
 
