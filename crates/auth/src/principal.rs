@@ -12,8 +12,10 @@ pub const ALL_AGENTS: &str = "*";
 /// What somebody may do to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Begin sessions, invoke, stop: whatever happens in sessions of one's own.
+    /// Begin sessions, and invoke.
     Invoke,
+    /// Run commands in sessions of one's own, and stop them. Whoever may invoke may, unless they are a visitor.
+    Manage,
     /// Create, update and delete it; read how it is made.
     Administer,
 }
@@ -85,7 +87,7 @@ impl Rights {
     /// Whether they allow this.
     pub fn allow(&self, action: Action, agent: &str) -> bool {
         let agents = match action {
-            Action::Invoke => &self.invoke,
+            Action::Invoke | Action::Manage => &self.invoke,
             Action::Administer => &self.administer,
         };
         self.operator || agents.include(agent)
@@ -97,6 +99,8 @@ impl Rights {
 pub enum Identity {
     /// They reached this machine's loopback address, where nobody is asked.
     Local,
+    /// They reached it where agents do as well, and showed nothing that an agent could not.
+    Visitor,
     /// They signed with an access key.
     Key {
         /// The id of the key.
@@ -129,7 +133,8 @@ struct Inner {
 impl Principal {
     pub(crate) fn new(identity: Identity, rights: Rights) -> Self {
         let name = match &identity {
-            Identity::Local => "local".into(),
+            // Sessions that a visitor begins are there for whoever shows the host's token.
+            Identity::Local | Identity::Visitor => "local".into(),
             Identity::Key { owner, .. } => format!("key:{owner}").into(),
             // An issuer is a URL, so the first space ends it, and no two pairs share a name.
             Identity::Token { issuer, subject } => format!("jwt:{issuer} {subject}").into(),
@@ -144,6 +149,13 @@ impl Principal {
         LOCAL.clone()
     }
 
+    /// Whoever may reach it where agents may, too: they may invoke, and no more.
+    pub fn visitor() -> Self {
+        static VISITOR: LazyLock<Principal> =
+            LazyLock::new(|| Principal::new(Identity::Visitor, Rights::invoke([ALL_AGENTS])));
+        VISITOR.clone()
+    }
+
     /// How they showed who they are.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
@@ -156,7 +168,8 @@ impl Principal {
 
     /// Whether they may do this to the agent of that name.
     pub fn may(&self, action: Action, agent: &str) -> bool {
-        self.0.rights.allow(action, agent)
+        let is_visitor = self.0.identity == Identity::Visitor;
+        (action == Action::Invoke || !is_visitor) && self.0.rights.allow(action, agent)
     }
 
     /// Whether they look after the host.
@@ -196,5 +209,16 @@ mod tests {
         assert_ne!(name(token("https://a", "b c")), name(token("https://a/b", "c")));
         assert_ne!(name(key("x y")), name(token("x", "y")));
         assert!(Principal::local().is_operator());
+    }
+
+    #[test]
+    fn a_visitor_may_invoke_and_no_more() {
+        let visitor = Principal::visitor();
+        assert!(visitor.may(Action::Invoke, "any"));
+        assert!(!visitor.may(Action::Manage, "any") && !visitor.may(Action::Administer, "any"));
+        assert!(!visitor.is_operator());
+        // Sessions begun with curl are there for the command, which shows the token.
+        assert_eq!(visitor.name(), Principal::local().name());
+        assert!(Rights::invoke(["writer"]).allow(Action::Manage, "writer"));
     }
 }

@@ -71,13 +71,11 @@ impl Context {
     /// The host: the one that was named, else the one that runs for the project, else the one
     /// that runs for this user, else whatever is at the default address.
     pub(crate) fn host(&self) -> HostClient {
-        let project = self.project_if_any().ok().flatten();
-        let folder = project.as_ref().map_or(self.folder.as_path(), Project::folder);
-        let states = [Some(state::of_project(folder)), state::of_server()];
+        let states = self.states();
         let endpoint = self
             .endpoint
             .clone()
-            .or_else(|| Endpoint::discover(states.iter().flatten().map(PathBuf::as_path)))
+            .or_else(|| Endpoint::discover(states.iter().map(PathBuf::as_path)))
             .unwrap_or_else(Endpoint::default_local);
         self.client(endpoint)
     }
@@ -86,6 +84,13 @@ impl Context {
     pub(crate) fn host_of(&self, project: &Project) -> Option<HostClient> {
         let state = state::of_project(project.folder());
         Endpoint::discover([state.as_path()]).map(|endpoint| self.client(endpoint))
+    }
+
+    /// Where hosts of this user keep their state, as far as it is known.
+    fn states(&self) -> Vec<PathBuf> {
+        let project = self.project_if_any().ok().flatten();
+        let folder = project.as_ref().map_or(self.folder.as_path(), Project::folder);
+        [Some(state::of_project(folder)), state::of_server()].into_iter().flatten().collect()
     }
 
     /// The host or service that was named: with --endpoint, else in this variable of AWS's, or the one for all
@@ -107,7 +112,7 @@ impl Context {
             None if endpoint.has_tls() => Trust::of_system(),
             None => Trust::nobody(),
         };
-        HostClient::new(endpoint, &trust)
+        HostClient::new(endpoint, &trust).with_token_of(self.states().iter().map(PathBuf::as_path))
     }
 
     /// The time.

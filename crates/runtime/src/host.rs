@@ -16,13 +16,13 @@ use agentcore_auth::gate::{Gate, GateOptions};
 use agentcore_auth::keys::{KeyError, KeyStore, MASTER_KEY_VARIABLE};
 use agentcore_auth::sigv4::Verifier;
 use agentcore_protocol::Clock;
-use agentcore_sandbox::SandboxKind;
+use agentcore_sandbox::{NetworkMode, SandboxKind};
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::agent::InvalidAgent;
-use crate::api::{Api, Authorizers, Front, Quotas, Replays, front, keep_within_bounds, recover};
+use crate::api::{Api, Authorizers, Front, HostToken, Quotas, Replays, front, keep_within_bounds, recover};
 use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
 use crate::journal::Journals;
@@ -35,6 +35,7 @@ use crate::time::HostClock;
 use state_folder::StateFolder;
 
 pub(crate) use patience::Patience;
+pub(crate) use state_folder::write_privately;
 pub use state_folder::{HOST_RECORD_FILE, HostRecord};
 use tls::Tls;
 pub use tls::{TlsError, TlsOptions};
@@ -161,12 +162,13 @@ impl Host {
         let clock = HostClock::start(clock);
         let audit = open_audit(&options, state.path(), clock.clone())?;
         let journals = Journals::new(store.clone(), clock.clone());
+        let network = options.network.unwrap_or_else(|| default_network(&*kind));
         let environment = Environment {
             kind,
             store: store.clone(),
             clock: clock.clone(),
             incarnations: state.incarnations(),
-            network: options.network,
+            network,
             disk_bytes: options.limits.disk_bytes_per_session,
             journals: journals.clone(),
         };
@@ -183,9 +185,15 @@ impl Host {
         let invocations = Invocations::open(state.path(), store.clone()).map_err(|source| {
             HostError::State { step: "keep invocations in", path: state.path().to_owned(), source }
         })?;
+        let token = HostToken::make(state.path()).map_err(|source| HostError::State {
+            step: "write the token in",
+            path: state.path().to_owned(),
+            source,
+        })?;
         let record = HostRecord::new(address, tls.is_some(), clock.timestamp());
         let api = Api {
             gate,
+            token,
             quotas: Quotas::new(options.requests_per_second()),
             audit: audit.clone(),
             authorizers: Authorizers::new(),
@@ -288,6 +296,11 @@ impl Host {
         tracing::info!("host stopped");
         Ok(())
     }
+}
+
+/// What agents reach that say nothing of it, where the options do not say it either.
+fn default_network(kind: &dyn SandboxKind) -> NetworkMode {
+    if kind.has_networks() { NetworkMode::Egress } else { NetworkMode::Host }
 }
 
 /// Who may call, as the options and the keys in the state folder say. The master key of the keys may

@@ -32,6 +32,7 @@ mod time;
 mod watched;
 
 pub use agent::{AgentDefinition, InvalidAgent, ResourceLimitsForm};
+pub use api::{HOST_TOKEN_FILE, HOST_TOKEN_HEADER};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord, TlsError, TlsOptions};
 pub use key::Principal;
 pub use options::{AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};

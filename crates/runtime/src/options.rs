@@ -42,8 +42,9 @@ pub struct HostOptions {
     #[serde(default)]
     pub aws: AwsIdentity,
     /// What agents reach of the network, those that say nothing of it: `none`, `egress` or `host`.
-    #[serde(default)]
-    pub network: NetworkMode,
+    /// `None`: `egress` where sandboxes can have networks of their own, else `host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
@@ -77,7 +78,7 @@ impl HostOptions {
             default_agent: None,
             code_root: None,
             aws: AwsIdentity::default(),
-            network: NetworkMode::default(),
+            network: None,
             on_shutdown: OnShutdown::default(),
             tls: None,
             auth: AuthOptions::default(),

@@ -74,6 +74,9 @@ pub trait SandboxKind: Send + Sync + 'static {
     /// # Errors
     /// The folder cannot be read.
     fn adopt<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, io::Result<Adopted>>;
+
+    /// Whether its sandboxes can have networks of their own.
+    fn has_networks(&self) -> bool;
 }
 
 /// What [`SandboxKind::adopt`] finds.
@@ -115,6 +118,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub trait Sandbox: Send + Sync + 'static {
     /// The incarnation's folder.
     fn folder(&self) -> &Path;
+
+    /// What it reaches of the network.
+    fn network(&self) -> NetworkMode;
 
     /// Opens a connection to the agent's server.
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>>;

@@ -21,7 +21,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, ExitStatus};
+use crate::{Exit, ExitStatus, NetworkMode};
 
 /// Paths inside the folder of an incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,9 @@ pub(crate) struct InitRecord {
     pub(crate) port: u16,
     /// The control groups that hold it.
     pub(crate) cgroups: Vec<PathBuf>,
+    /// What it reaches of the network: all that the machine does, where an older init said nothing.
+    #[serde(default)]
+    pub(crate) network: NetworkMode,
 }
 
 /// How an agent ended, as the file says it.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use agentcore_protocol::Clock;
 use agentcore_sandbox::{
-    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, Sandbox, SandboxKind, SandboxSpec,
-    StartError, StopSignal, Usage,
+    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, Sandbox, SandboxKind,
+    SandboxSpec, StartError, StopSignal, Usage,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -40,6 +40,10 @@ impl SandboxKind for StubKind {
     fn adopt<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, io::Result<Adopted>> {
         Box::pin(async { Ok(Adopted::Gone) })
     }
+
+    fn has_networks(&self) -> bool {
+        false
+    }
 }
 
 struct StubSandbox {
@@ -52,6 +56,10 @@ struct StubSandbox {
 impl Sandbox for StubSandbox {
     fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn network(&self) -> NetworkMode {
+        NetworkMode::Host
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

@@ -52,6 +52,12 @@ impl Endpoint {
         self.0.starts_with("https:")
     }
 
+    /// Whether both are the same port of this machine, whatever they call it.
+    pub(crate) fn is_same_host(&self, other: &Self) -> bool {
+        let plain = |address: &str| address.replace("//localhost", "//127.0.0.1");
+        plain(&self.0) == plain(&other.0)
+    }
+
     /// The address as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0

@@ -1,11 +1,13 @@
 //! A client of the host's HTTP.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 use agentcore_auth::Trust;
+use agentcore_runtime::{HOST_TOKEN_FILE, HOST_TOKEN_HEADER, HostRecord};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -37,6 +39,7 @@ pub(crate) struct HostClient {
     endpoint: Endpoint,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     signer: Option<Signer>,
+    token: Option<HeaderValue>,
 }
 
 impl HostClient {
@@ -51,7 +54,22 @@ impl HostClient {
             .enable_http1()
             .wrap_connector(plain);
         let signer = Signer::from_environment(|name| std::env::var(name).ok());
-        Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer }
+        Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer, token: None }
+    }
+
+    /// Shows the token of the host whose state is in one of these folders, if it is that one.
+    pub(crate) fn with_token_of<'a>(self, states: impl IntoIterator<Item = &'a Path>) -> Self {
+        let is_its = |state: &&Path| {
+            let record = HostRecord::read(state);
+            record.is_some_and(|it| Endpoint::parse(&it.url).is_ok_and(|it| it.is_same_host(&self.endpoint)))
+        };
+        let state = states.into_iter().find(is_its);
+        let token = state.and_then(|state| std::fs::read_to_string(state.join(HOST_TOKEN_FILE)).ok());
+        let token = token.and_then(|token| HeaderValue::from_str(token.trim()).ok()).map(|mut token| {
+            token.set_sensitive(true);
+            token
+        });
+        Self { token, ..self }
     }
 
     /// The same client, with other credentials than a key of the host in the environment, or none.
@@ -89,7 +107,7 @@ impl HostClient {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let request = self.signed(request).await?;
+        let request = self.proven(request).await?;
         self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 let endpoint = self.endpoint.as_str().to_owned();
@@ -106,8 +124,11 @@ impl HostClient {
         })
     }
 
-    /// The request, signed if there is an access key.
-    async fn signed(&self, request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, ClientError> {
+    /// The request with what shows who asks: the host's token, and a signature, as far as there are any.
+    async fn proven(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, ClientError> {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(HOST_TOKEN_HEADER, token.clone());
+        }
         let Some(signer) = &self.signer else { return Ok(request) };
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();

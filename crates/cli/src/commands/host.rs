@@ -1,8 +1,6 @@
 //! What `launch -l` and `serve` share: the agents of a project, and a host for them.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,20 +8,18 @@ use std::sync::Arc;
 use agentcore_protocol::SystemClock;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{AgentDefinition, Host, HostError, HostOptions};
+use agentcore_sandbox::ProcessKind;
 use agentcore_sandbox::python::python_command;
-use agentcore_sandbox::{NetworkMode, ProcessKind, ProcessOptions, Wall, WallReport};
 use anyhow::Context as _;
-use clap::ValueEnum;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use super::walls::{self, WallArgs};
 use crate::config::launchable::{LaunchError, Launchable};
 use crate::config::project::Project;
 use crate::failure::Failure;
 use crate::output;
 
-/// Name of the hidden subcommand that runs as the init of a sandbox.
-pub(crate) const INIT_COMMAND: &str = "__init";
 /// Environment variable with the filter of the host's own log.
 const LOG_VARIABLE: &str = "AGENTCORE_LOG";
 
@@ -93,86 +89,16 @@ fn definition(
 }
 
 /// Starts a host whose sandboxes are processes.
-pub(super) async fn start(mut options: HostOptions, walls: &WallArgs) -> anyhow::Result<Host> {
+pub(super) async fn start(mut options: HostOptions, asked: &WallArgs) -> anyhow::Result<Host> {
     raise_descriptor_limit();
     let clock = Arc::new(SystemClock);
-    let mut sandboxes = sandboxes()?;
+    let mut sandboxes = walls::sandboxes()?;
     sandboxes.hidden = vec![options.state.clone()];
-    let report = look_at_walls(&sandboxes).await?;
-    walls.apply(&mut options, &report)?;
+    let report = walls::look_at(&sandboxes).await?;
+    asked.apply(&mut options, &report)?;
     sandboxes.walls = report.standing;
     let kind = ProcessKind::new(sandboxes, clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)
-}
-
-/// Sandboxes whose init is this program.
-pub(super) fn sandboxes() -> anyhow::Result<ProcessOptions> {
-    let program = env::current_exe().context("cannot find this program")?;
-    Ok(ProcessOptions::new(vec![program.into_os_string(), OsString::from(INIT_COMMAND)]))
-}
-
-/// What is asked of the walls between sessions.
-#[derive(Debug, clap::Args)]
-pub(super) struct WallArgs {
-    /// What agents reach of the network, unless they say it themselves [default: host]
-    #[arg(long, value_name = "MODE")]
-    network: Option<Network>,
-    /// Do not run unless every wall between sessions stands (`agentcore doctor` explains)
-    #[arg(long)]
-    require_walls: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Network {
-    /// Nothing but itself
-    None,
-    /// The outside, but neither this machine nor other sessions nor link-local addresses
-    Egress,
-    /// What this machine reaches, itself included
-    Host,
-}
-
-impl WallArgs {
-    /// Puts what is asked before the options, and refuses what this machine cannot do.
-    fn apply(&self, options: &mut HostOptions, report: &WallReport) -> Result<(), Failure> {
-        let hint = "`agentcore doctor` explains what is missing";
-        if self.require_walls && !report.is_complete() {
-            return Err(Failure::new(format!("not all walls stand: {report}")).hint(hint));
-        }
-        if let Some(mode) = self.network {
-            options.network = mode.into();
-        }
-        let modes = options.agents.iter().map(|agent| agent.network.unwrap_or(options.network));
-        let modes: Vec<_> = modes.chain([options.network]).collect();
-        if self.require_walls && modes.contains(&NetworkMode::Host) {
-            let message = "agents share this machine's network, which is no wall";
-            return Err(Failure::new(message).hint("choose --network egress or --network none"));
-        }
-        if modes.iter().any(|mode| *mode != NetworkMode::Host) && !report.standing.contains(&Wall::Network) {
-            return Err(Failure::new("agents cannot have networks of their own here").hint(hint));
-        }
-        Ok(())
-    }
-}
-
-impl From<Network> for NetworkMode {
-    fn from(mode: Network) -> Self {
-        match mode {
-            Network::None => Self::None,
-            Network::Egress => Self::Egress,
-            Network::Host => Self::Host,
-        }
-    }
-}
-
-/// Finds out which walls stand on this machine, and says so.
-pub(super) async fn look_at_walls(sandboxes: &ProcessOptions) -> anyhow::Result<WallReport> {
-    let looking = sandboxes.clone();
-    let report = tokio::task::spawn_blocking(move || looking.probe()).await;
-    let report =
-        report.context("the look at the walls was cut short")?.context("cannot look at the walls")?;
-    tracing::info!("walls between sessions: {report}");
-    Ok(report)
 }
 
 /// Takes all the descriptors that are to be had: shells hand out 1,024, and a host needs some for

@@ -11,6 +11,7 @@ use agentcore_runtime::{HostOptions, OnShutdown};
 
 use super::environment::{self, variable};
 use super::signals::{self, Signals};
+use super::walls::WallArgs;
 use super::{deploy, host};
 use crate::config::project::Project;
 use crate::config::state;
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
     #[command(flatten)]
-    walls: host::WallArgs,
+    walls: WallArgs,
     /// End a session after so many idle seconds, from 1 [default: as configured, else 900]
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u64>,

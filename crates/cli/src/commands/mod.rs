@@ -22,10 +22,11 @@ pub(crate) mod status;
 pub(crate) mod stop_session;
 pub(crate) mod tasks;
 mod verdict;
+mod walls;
 
 use std::process::ExitCode;
 
-pub(crate) use host::INIT_COMMAND;
+pub(crate) use walls::INIT_COMMAND;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;

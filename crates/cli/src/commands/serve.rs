@@ -14,6 +14,7 @@ use yaml_serde::{Mapping, Value};
 use super::environment::{self, variable};
 use super::host;
 use super::signals::{self, Signals};
+use super::walls::WallArgs;
 use crate::config::state;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -64,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
     #[command(flatten)]
-    walls: host::WallArgs,
+    walls: WallArgs,
     /// Print the effective options as JSON, without the values of variables, and leave
     #[arg(long)]
     print_config: bool,

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod attacks;
 mod deploying;
 mod later;
 mod launching;

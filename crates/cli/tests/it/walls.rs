@@ -3,44 +3,54 @@
 use std::ffi::OsString;
 use std::fs::read_link;
 
-use agentcore_sandbox::{ProcessOptions, Wall};
+use agentcore_sandbox::{ProcessOptions, Wall, Walls};
 
 use crate::support::{Project, agentcore, session_id};
 
-/// Whether sessions can have networks of their own on this machine.
-fn has_networks() -> bool {
+/// The walls of this machine, if these are among them. `None` skips a test, but never in CI.
+pub(crate) fn standing(needed: &[Wall]) -> Option<Walls> {
     let init = vec![OsString::from(agentcore()), OsString::from("__init")];
-    let stands = ProcessOptions::new(init).probe().unwrap().standing.contains(&Wall::Network);
-    let message = "sessions cannot have networks of their own here";
-    assert!(stands || std::env::var("CI").as_deref() != Ok("true"), "{message}");
-    if !stands {
-        println!("skipped: {message}");
+    let report = ProcessOptions::new(init).probe().unwrap();
+    let stand = needed.iter().all(|wall| report.standing.contains(wall));
+    assert!(stand || std::env::var("CI").as_deref() != Ok("true"), "{needed:?} must stand: {report}");
+    if !stand {
+        println!("skipped: of {needed:?} not all stand here: {report}");
     }
-    stands
+    stand.then_some(report.standing)
 }
 
 #[tokio::test]
-async fn an_agent_that_is_to_reach_nothing_has_a_network_of_its_own_and_answers() {
-    if !has_networks() {
+async fn by_default_and_with_none_an_agent_has_a_network_of_its_own_and_answers() {
+    if standing(&[Wall::Network]).is_none() {
         return;
     }
-    let project = Project::with_test_agent(&[]).await;
-    let host = project.launch(&["--network", "none"]).await;
-    project.invoke(&session_id("alone"), "{}").await;
-    let agents: Vec<_> = project.processes().into_iter().filter(|one| one.is_test_agent()).collect();
-    assert!(!agents.is_empty());
-    for agent in agents {
-        let network = read_link(format!("/proc/{}/ns/net", agent.pid)).unwrap();
-        assert_ne!(network, read_link("/proc/self/ns/net").unwrap());
+    for options in [&[][..], &["--network", "none"]] {
+        assert!(!shares_network(options).await, "{options:?}");
     }
+}
+
+#[tokio::test]
+async fn an_agent_shares_the_network_where_that_is_said() {
+    assert!(shares_network(&["--network", "host"]).await);
+}
+
+/// Whether an agent of a host with these options is on this machine's network.
+async fn shares_network(options: &[&str]) -> bool {
+    let project = Project::with_test_agent(&[]).await;
+    let host = project.launch(options).await;
+    project.invoke(&session_id("alone"), "{}").await;
+    let agent = project.processes().into_iter().find(|one| one.is_test_agent()).unwrap();
+    let network = read_link(format!("/proc/{}/ns/net", agent.pid)).unwrap();
     host.interrupt().await;
     project.expect_no_processes().await;
+    network == read_link("/proc/self/ns/net").unwrap()
 }
 
 #[tokio::test]
 async fn a_host_that_must_have_every_wall_does_not_share_its_network() {
     let project = Project::with_test_agent(&[]).await;
-    let refused = project.run(&["serve", "--state", ".agentcore", "--require-walls"]).await;
+    let refused =
+        project.run(&["serve", "--state", ".agentcore", "--network", "host", "--require-walls"]).await;
     assert!(!refused.success());
     // Either a wall is missing on this machine, or none is and the network is shared.
     let told = ["not all walls stand: ", "agents share this machine's network"];

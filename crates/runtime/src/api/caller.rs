@@ -16,11 +16,16 @@ use crate::session::Agent;
 
 /// Who calls, as the gate found out.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(agentcore_auth::Principal);
+pub(super) struct Caller {
+    principal: agentcore_auth::Principal,
+    /// What a visitor is told who wants more than to invoke.
+    proof: Arc<str>,
+}
 
 impl Caller {
-    pub(super) fn new(principal: agentcore_auth::Principal) -> Self {
-        Self(principal)
+    /// A caller, who is told of this `proof` should they have shown too little.
+    pub(super) fn new(principal: agentcore_auth::Principal, proof: Arc<str>) -> Self {
+        Self { principal, proof }
     }
 
     /// The caller of a request that passed the gate.
@@ -31,17 +36,25 @@ impl Caller {
 
     /// How they showed who they are.
     pub(super) fn identity(&self) -> &Identity {
-        self.0.identity()
+        self.principal.identity()
     }
 
     /// Whom the sessions of this caller belong to.
     pub(super) fn principal(&self) -> Principal {
-        Principal::from(&self.0)
+        Principal::from(&self.principal)
+    }
+
+    /// Refuses a visitor.
+    pub(super) fn must_be_known(&self) -> Result<(), ApiError> {
+        match self.identity() {
+            Identity::Visitor => Err(ApiError::Unproven(self.proof.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// Whether they look after the host.
     pub(super) fn is_operator(&self) -> bool {
-        self.0.is_operator()
+        self.principal.is_operator()
     }
 
     /// Whose sessions they see, and what came of them; `None`: everybody's.
@@ -52,14 +65,14 @@ impl Caller {
     /// Whether they may do this to an agent, which may be named with its endpoint (`writer@staging`).
     pub(super) fn may(&self, action: Action, agent: &str) -> bool {
         let name = agent.split_once('@').map_or(agent, |(name, _)| name);
-        self.0.may(action, name)
+        self.principal.may(action, name)
     }
 
     /// Refuses who may not invoke the agent that is served under this name, or did not come in the
     /// way that it asks for: with a token, or without.
     pub(super) fn must_invoke(&self, served: &str, agent: Option<&Agent>) -> Result<(), ApiError> {
         let asks_for_tokens = agent.is_some_and(|agent| agent.definition.authorizer.is_some());
-        let has_token = matches!(self.0.identity(), Identity::Token { .. });
+        let has_token = matches!(self.principal.identity(), Identity::Token { .. });
         if asks_for_tokens != has_token {
             return Err(ApiError::Forbidden("this agent asks for another kind of authorization"));
         }
@@ -71,8 +84,9 @@ impl Caller {
         if self.may(action, agent) {
             return Ok(());
         }
+        self.must_be_known()?;
         Err(ApiError::Forbidden(match action {
-            Action::Invoke => "your key does not allow you to invoke this agent",
+            Action::Invoke | Action::Manage => "your key does not allow you to invoke this agent",
             Action::Administer => "your key does not allow you to administer this agent",
         }))
     }
@@ -101,6 +115,7 @@ pub(super) async fn administers(
 
 fn may_administer(api: &Api, path: &RawPathParams, request: &Request) -> Result<(), ApiError> {
     let caller = Caller::of(request.extensions())?;
+    caller.must_be_known()?;
     let named = path.iter().find(|(name, _)| matches!(*name, "runtime" | "arn"));
     // What names none asks by itself.
     let Some((_, named)) = named else { return Ok(()) };
@@ -108,6 +123,14 @@ fn may_administer(api: &Api, path: &RawPathParams, request: &Request) -> Result<
     let catalogue = api.registry.catalogue();
     let name = catalogue.resource(named).map(|(runtime, _)| runtime.name.as_str());
     caller.must(Action::Administer, name.unwrap_or(agentcore_auth::ALL_AGENTS))
+}
+
+/// Keeps visitors out.
+pub(super) async fn is_known(request: Request, next: Next) -> Response {
+    match Caller::of(request.extensions()).and_then(Caller::must_be_known) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 /// Lets in those who look after the host.

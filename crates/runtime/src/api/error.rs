@@ -1,6 +1,8 @@
 //! What goes wrong on the way to an answer, and the one place that maps it to HTTP. The caller
 //! learns what helps; what only the operator should know stays in the log.
 
+use std::sync::Arc;
+
 use agentcore_protocol::agent::MAX_PAYLOAD_BYTES;
 use agentcore_protocol::error::ErrorBody;
 use agentcore_protocol::ids::InvalidSessionId;
@@ -34,6 +36,8 @@ pub(crate) enum ApiError {
     BadSessionId(InvalidSessionId),
     BadRequest(&'static str),
     Forbidden(&'static str),
+    /// A visitor wants more than to invoke; how they get it.
+    Unproven(Arc<str>),
     UnknownAgent(String),
     NoDefaultAgent(Vec<String>),
     NotAdmitted(NotAdmitted),
@@ -82,7 +86,7 @@ impl ApiError {
             Self::BadSessionId(_) | Self::BadRequest(_) | Self::BadQuery(_) | Self::Upload(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::Unproven(_) => StatusCode::FORBIDDEN,
             Self::UnknownAgent(_)
             | Self::NoDefaultAgent(_)
             | Self::UnknownSession
@@ -130,6 +134,7 @@ impl ApiError {
             Self::BadRequest(what) => ErrorBody::new(*what),
             Self::Upload(error) => ErrorBody::new(error.to_string()),
             Self::Forbidden(why) => ErrorBody::new("Forbidden").with_details(*why),
+            Self::Unproven(how) => ErrorBody::new("Forbidden").with_details(how.to_string()),
             Self::UnknownAgent(name) => unknown_agent(name),
             Self::NoDefaultAgent(names) if names.is_empty() => ErrorBody::new("This host serves no agent")
                 .with_details("launch one with: agentcore launch -l"),

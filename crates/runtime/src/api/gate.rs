@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::caller::Caller;
 use super::witness::{Peer, Witness};
-use super::{Api, access, aws, subprotocol, tokens};
+use super::{Api, HOST_TOKEN_HEADER, access, aws, subprotocol, tokens};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
@@ -46,7 +46,9 @@ pub(super) async fn pass(
     // Neither is on record: it reached nothing, and would push out what did.
     api.quotas.take(&principal, &api.clock).map_err(|error| aws::told(parts.uri.path(), error))?;
     let witness = Witness::of(api, &parts, &principal, peer);
-    parts.extensions.insert(Caller::new(principal));
+    // Whatever an agent has passed on to it, this is not for it.
+    parts.headers.remove(HOST_TOKEN_HEADER);
+    parts.extensions.insert(Caller::new(principal, api.token.proof()));
     Ok((Request::from_parts(parts, body), witness))
 }
 
@@ -63,7 +65,7 @@ async fn admit(api: &Api, parts: &Parts, body: Body) -> Result<(Principal, Body)
     let admitted = api.gate.admit(parts, body, rule.as_ref()).await;
     let (principal, body) = admitted.map_err(|refusal| aws::named(refusal.into_response()))?;
     Ok((
-        principal,
+        api.token.judge(principal, &parts.headers, &api.manager),
         match body {
             GateBody::Passed(body) => body,
             GateBody::Held(body) => Body::new(body),

@@ -15,6 +15,7 @@ mod durable;
 mod error;
 mod front;
 mod gate;
+mod host_token;
 mod proxy;
 mod query;
 mod quota;
@@ -49,12 +50,15 @@ pub(crate) use aws::Replays;
 pub(crate) use durable::{keep_within_bounds, recover};
 
 pub(crate) use front::Front;
+pub(crate) use host_token::HostToken;
+pub use host_token::{HOST_TOKEN_FILE, HOST_TOKEN_HEADER};
 pub(crate) use quota::Quotas;
 pub(crate) use tokens::Authorizers;
 
 /// What the handlers need.
 pub(crate) struct Api {
     pub(crate) gate: Gate,
+    pub(crate) token: HostToken,
     pub(crate) quotas: Quotas,
     pub(crate) audit: AuditLog,
     pub(crate) authorizers: Authorizers,

@@ -42,7 +42,8 @@ impl Witness {
     /// somebody on this machine, where nobody is asked, reads or invokes.
     pub(super) fn of(api: &Api, parts: &Parts, principal: &Principal, peer: Option<Peer>) -> Option<Self> {
         let asked = Asked::of(&parts.method, parts.uri.path());
-        if *principal.identity() == Identity::Local && asked.operation.is_none_or(is_invocation) {
+        let is_unknown = matches!(principal.identity(), Identity::Local | Identity::Visitor);
+        if is_unknown && asked.operation.is_none_or(is_invocation) {
             return None;
         }
         let mut witness = Self::new(api, parts, &asked, peer);

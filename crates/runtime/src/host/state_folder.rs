@@ -10,6 +10,7 @@ use agentcore_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::HostError;
+use crate::api::HOST_TOKEN_FILE;
 
 /// Name of the file in the state folder that tells other programs where the host serves.
 pub const HOST_RECORD_FILE: &str = "host.json";
@@ -86,7 +87,7 @@ impl StateFolder {
     /// Tells other programs where the host serves.
     pub(super) fn announce(&self, record: &HostRecord) -> Result<(), HostError> {
         let path = self.path.join(HOST_RECORD_FILE);
-        write_atomically(&path, &serde_json::to_vec(record).unwrap_or_default())
+        write_privately(&path, &serde_json::to_vec(record).unwrap_or_default())
             .map_err(|source| HostError::State { step: "write", path, source })
     }
 
@@ -94,7 +95,9 @@ impl StateFolder {
     pub(super) fn release(self) {
         // A record that stays behind names a host that does not answer; readers must expect that
         // of a killed host anyway.
-        let _ = fs::remove_file(self.path.join(HOST_RECORD_FILE));
+        for file in [HOST_RECORD_FILE, HOST_TOKEN_FILE] {
+            let _ = fs::remove_file(self.path.join(file));
+        }
     }
 }
 
@@ -102,8 +105,8 @@ fn make_private(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file so that readers see all of it or nothing.
-fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a file, for its owner alone, so that readers see all of it or nothing.
+pub(crate) fn write_privately(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;

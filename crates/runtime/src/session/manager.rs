@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use agentcore_protocol::{IncarnationId, LifecycleLimits, SessionId, Timestamp};
+use agentcore_sandbox::NetworkMode;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::future::join_all;
@@ -85,12 +86,15 @@ pub(crate) struct Manager {
     rate: Mutex<TokenBucket>,
     actors: TaskTracker,
     closed: AtomicBool,
+    shares_network: AtomicBool,
 }
 
 impl Manager {
     pub(crate) fn new(environment: Environment, limits: HostLimits, timeouts: Timeouts) -> Arc<Self> {
         let rate = TokenBucket::full(limits.new_sessions_per_second, environment.clock.now());
+        let shares_network = AtomicBool::new(environment.network == NetworkMode::Host);
         Arc::new(Self {
+            shares_network,
             environment: Arc::new(environment),
             limits,
             timeouts,
@@ -105,7 +109,20 @@ impl Manager {
 
     /// Serves an agent from now on.
     pub(crate) fn add_agent(&self, agent: Agent) {
+        self.note_network(agent.definition.network.unwrap_or(self.environment.network));
         self.agents.insert(agent.name.clone(), Arc::new(agent));
+    }
+
+    /// Whether there is, or was since the host started, an agent that may reach this machine's own network. It is
+    /// not taken back: of an agent that is gone or changed, sessions may go on.
+    pub(crate) fn shares_network(&self) -> bool {
+        self.shares_network.load(Ordering::Acquire)
+    }
+
+    fn note_network(&self, mode: NetworkMode) {
+        if mode == NetworkMode::Host {
+            self.shares_network.store(true, Ordering::Release);
+        }
     }
 
     /// Serves an agent no more. Its sessions are not touched.

@@ -21,3 +21,4 @@ mod sockets;
 mod streams;
 mod tls;
 mod uploads;
+mod visitors;

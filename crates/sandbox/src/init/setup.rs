@@ -206,6 +206,7 @@ impl Start {
             agent_pid: agent.as_raw(),
             port: self.port.number(),
             cgroups: self.cgroups.paths().to_vec(),
+            network: self.order.network,
         };
         write_record(&self.folder.init_record(), &record).in_step(Step::Record)?;
         let reactor = Reactor::new().in_step(Step::BecomeInit)?;

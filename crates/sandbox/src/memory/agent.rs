@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::{World, lock};
 use crate::{
-    BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, Sandbox, SandboxSpec, StopSignal, Usage,
+    BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, Sandbox, SandboxSpec, StopSignal,
+    Usage,
 };
 
 /// Bytes that a connection holds in each direction before the writer has to wait.
@@ -160,6 +161,10 @@ impl InMemoryAgent {
 impl Sandbox for InMemoryAgent {
     fn folder(&self) -> &Path {
         &self.shared.spec.folder
+    }
+
+    fn network(&self) -> NetworkMode {
+        self.shared.spec.network
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

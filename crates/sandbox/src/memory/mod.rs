@@ -148,6 +148,11 @@ impl SandboxKind for InMemoryKind {
             })
         })
     }
+
+    // Its agents reach nothing that the test does not hand them.
+    fn has_networks(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for InMemoryKind {

@@ -22,7 +22,7 @@ use agentcore_protocol::Clock;
 
 use crate::cgroup::CgroupRoots;
 use crate::proc::Proc;
-use crate::walls::{WallReport, Walls};
+use crate::walls::{Wall, WallReport, Walls};
 use crate::{Adopted, BoxFuture, EnforceableLimits, Sandbox, SandboxKind, SandboxSpec, StartError};
 
 /// How [`ProcessKind`] starts sandboxes.
@@ -104,6 +104,10 @@ impl SandboxKind for ProcessKind {
 
     fn adopt<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, io::Result<Adopted>> {
         Box::pin(adopt::adopt(&self.context, folder))
+    }
+
+    fn has_networks(&self) -> bool {
+        self.context.options.walls.contains(&Wall::Network)
     }
 }
 

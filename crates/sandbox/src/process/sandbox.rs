@@ -12,7 +12,7 @@ use super::{Context, command, post_mortem, usage};
 use crate::folder::{IncarnationFolder, InitRecord};
 use crate::init::KILL_SIGNAL;
 use crate::pidfd::PidFd;
-use crate::{BoxFuture, ExecCommand, Execution, Exit, Io, Sandbox, StopSignal, Usage, log};
+use crate::{BoxFuture, ExecCommand, Execution, Exit, Io, NetworkMode, Sandbox, StopSignal, Usage, log};
 
 /// One sandbox; its agent runs on when this is dropped.
 pub(super) struct ProcessSandbox {
@@ -49,6 +49,10 @@ impl ProcessSandbox {
 impl Sandbox for ProcessSandbox {
     fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    fn network(&self) -> NetworkMode {
+        self.record.network
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
-use agentcore_sandbox::{CgroupRoots, EnforceableLimits, Wall};
+use agentcore_sandbox::{CgroupRoots, EnforceableLimits};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
 
-use super::super::host::{look_at_walls, sandboxes};
+use super::super::walls;
 use super::Check;
 use crate::client::model::HostInfo;
 use crate::config::launchable::Launchable;
@@ -41,7 +41,7 @@ pub(super) async fn all(context: &Context) -> Vec<Check> {
     let mut checks = vec![
         kernel(Path::new("/proc/sys/kernel/osrelease")),
         cgroups(CgroupRoots::discover().enforceable()),
-        walls().await,
+        between_sessions().await,
         descriptors(),
         state_folder(state.as_deref()),
         port(context).await,
@@ -89,10 +89,10 @@ fn cgroups(enforceable: EnforceableLimits) -> Check {
 }
 
 /// Which walls between sessions stand.
-async fn walls() -> Check {
+async fn between_sessions() -> Check {
     const NAME: &str = "walls";
-    let report = match sandboxes() {
-        Ok(sandboxes) => look_at_walls(&sandboxes).await,
+    let report = match walls::sandboxes() {
+        Ok(sandboxes) => walls::look_at(&sandboxes).await,
         Err(error) => Err(error),
     };
     let report = match report {
@@ -104,25 +104,8 @@ async fn walls() -> Check {
     if report.is_complete() {
         return Check::ok(NAME, report.to_string());
     }
-    let advice: BTreeSet<&str> = report.missing.iter().map(|missing| advice(missing.wall)).collect();
+    let advice: BTreeSet<&str> = report.missing.iter().map(|missing| walls::advice(missing.wall)).collect();
     Check::note(NAME, report.to_string(), Vec::from_iter(advice).join("; "))
-}
-
-/// How to get a wall that does not stand.
-fn advice(wall: Wall) -> &'static str {
-    match wall {
-        Wall::Network => {
-            "for networks of their own run the host as root, or install `pasta` (package passt) and let everybody \
-             write /dev/net/tun (chmod 666)"
-        }
-        Wall::Capabilities | Wall::Seccomp => "use a kernel with seccomp filters (CONFIG_SECCOMP_FILTER)",
-        Wall::Landlock => "use Linux 6.12 or newer with Landlock (lsm=landlock,...)",
-        Wall::User | Wall::Pid | Wall::Mount | Wall::Ipc | Wall::Uts | Wall::Cgroup => {
-            "allow namespaces to users: sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), \
-             kernel.unprivileged_userns_clone=1 (Debian), user.max_user_namespaces above 0; in a container, run the \
-             host outside or with --security-opt seccomp=unconfined"
-        }
-    }
 }
 
 fn descriptors() -> Check {

@@ -36,7 +36,8 @@ fn become_agent(role: &str) -> String {
 
 /// Counts its invocations, and does what the payload says: `work` in the background until there
 /// is such a file, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
-/// `eat` so many bytes of memory, `mark` a file with a line, sleep for `sleep_ms`, `hang`.
+/// `eat` so many bytes of memory, `mark` a file with a line, sleep for `sleep_ms`, `hang`, `send` a request
+/// `to` an address, `read` a file.
 #[test]
 fn serves_when_it_is_run_as_an_agent() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -108,5 +109,6 @@ fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {
         };
         drop(tasks.task("work").spawn(move |_| work));
     }
-    Ok(json!({ "count": count, "pid": std::process::id(), "payload": payload }))
+    let tried = super::inside::attempt(payload);
+    Ok(json!({ "count": count, "pid": std::process::id(), "payload": payload, "tried": tried }))
 }

@@ -6,6 +6,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// What came back.
 #[derive(Debug)]
@@ -61,4 +63,16 @@ pub(crate) async fn try_post_async(url: &str, session: &str, body: &str) -> Opti
     let response = tokio::time::timeout(super::PATIENCE, client.request(request)).await.ok()?.ok()?;
     let id = response.headers().get(agentcore_protocol::headers::INVOCATION_ID)?.to_str().ok()?.to_owned();
     (response.status() == StatusCode::ACCEPTED).then_some(id)
+}
+
+/// Sends bytes to an address; all that comes back.
+pub(crate) async fn raw(address: &str, request: &str) -> String {
+    let mut answer = Vec::new();
+    let talk = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_to_end(&mut answer).await.unwrap();
+    };
+    tokio::time::timeout(super::PATIENCE, talk).await.expect("no answer");
+    String::from_utf8_lossy(&answer).into_owned()
 }

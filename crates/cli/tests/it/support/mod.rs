@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod http;
+mod inside;
 pub(crate) mod processes;
 pub(crate) mod script;
 pub(crate) mod secured;

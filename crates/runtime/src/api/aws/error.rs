@@ -187,6 +187,7 @@ impl From<ApiError> for AwsError {
             ApiError::BadRequest(what) => Self::unreadable(what),
             ApiError::BadQuery(why) => Self::unreadable(&why),
             ApiError::Forbidden(why) => Self::new(Exception::AccessDenied, why),
+            ApiError::Unproven(how) => Self::new(Exception::AccessDenied, how.to_string()),
             ApiError::UnknownAgent(name) => Self::not_found(format!("there is no agent runtime {name:?}")),
             ApiError::NotAdmitted(why) => not_admitted(&why),
             ApiError::TooOften(limit) => Self::new(Exception::Throttling, too_often(limit)),

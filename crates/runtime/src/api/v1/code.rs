@@ -31,7 +31,7 @@ async fn upload(
     Path((agent, sha256)): Path<(String, String)>,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    if *caller.identity() == Identity::Local {
+    if matches!(caller.identity(), Identity::Local | Identity::Visitor) {
         return Err(ApiError::Forbidden(
             "code is taken from those who show who they are: sign with a key of `agentcore keys create --administer`",
         ));

@@ -33,5 +33,9 @@ fn operators() -> Router<Arc<Api>> {
 }
 
 pub(super) fn router() -> Router<Arc<Api>> {
-    operators().merge(code::router()).merge(invocations::router()).merge(tasks::router())
+    operators()
+        .merge(code::router())
+        .merge(invocations::router())
+        .merge(tasks::router())
+        .layer(from_fn(caller::is_known))
 }

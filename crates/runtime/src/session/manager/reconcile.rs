@@ -105,6 +105,7 @@ impl Manager {
 
     /// It still runs: an actor takes it over.
     fn take_over(self: &Arc<Self>, record: IncarnationRecord, sandbox: Arc<dyn Sandbox>, is_newest: bool) {
+        self.note_network(sandbox.network());
         let IncarnationRecord { begun, now } = record;
         let clock = &self.environment.clock;
         let folder = self.environment.incarnations.join(&begun.folder);

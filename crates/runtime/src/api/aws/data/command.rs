@@ -7,6 +7,7 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_auth::Action;
 use agentcore_sandbox::ExecCommand;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -50,9 +51,10 @@ pub(super) async fn invoke(
     uri: Uri,
     body: Bytes,
 ) -> Result<Response, AwsError> {
+    let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
+    caller.must(Action::Manage, &target.key.agent)?;
     let request = read(&body)?;
     let command_bytes = Some(request.command.len());
-    let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
     let call = target.begin(&api)?;
     let stamp = call.stamp();
     let answer = start(request, call.into_in_flight()).await;

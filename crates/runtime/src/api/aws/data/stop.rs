@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentcore_auth::Action;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -34,6 +35,7 @@ pub(super) async fn stop(
     body: Bytes,
 ) -> Result<Response, AwsError> {
     let target = Target::of(&api, &runtime, &caller, &headers, &uri)?;
+    caller.must(Action::Manage, &target.key.agent)?;
     if !target.named {
         return Err(AwsError::invalid("runtimeSessionId", "name the session in its header"));
     }
