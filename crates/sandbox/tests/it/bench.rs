@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -49,7 +49,6 @@ pub(crate) struct Processes {
     state: tempfile::TempDir,
     kind: ProcessKind,
     incarnations: PathBuf,
-    folders: AtomicUsize,
 }
 
 impl Processes {
@@ -88,7 +87,7 @@ impl Processes {
         let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
         let state = tempfile::tempdir().unwrap();
         let incarnations = state.path().join("i");
-        Self { state, kind, incarnations, folders: AtomicUsize::new(0) }
+        Self { state, kind, incarnations }
     }
 
     /// Where code of this test's agents may be put.
@@ -99,8 +98,10 @@ impl Processes {
     }
 
     pub(crate) fn next_folder(&self) -> PathBuf {
-        let number = self.folders.fetch_add(1, Ordering::Relaxed);
-        self.incarnations.join(format!("{number:016x}"))
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        // Control groups are named after it: tests with one name would change each other's limits.
+        let (process, number) = (std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+        self.incarnations.join(format!("{process:08x}{number:08x}"))
     }
 
     pub(crate) fn program(&self, program: &str, args: &[&str]) -> SandboxSpec {
