@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -125,10 +126,10 @@ impl Enclosure {
     fn bring_up(&mut self, mut inner: UnixStream) -> Result<(), StepError> {
         self.namespaces = take_hold(self.inner, self.design.namespaces()).in_step(Step::MakeNamespaces)?;
         self.design.identity.map(self.inner).in_step(Step::MapIds)?;
-        if let Some(network) = &self.design.network {
-            network.outside(self.inner).in_step(Step::MakeNetwork)?;
-        }
+        self.join(true).in_step(Step::MakeNetwork)?;
         inner.write_all(b"\n").in_step(Step::MakeNamespaces)?;
+        // It builds what is inside by now.
+        self.join(false).in_step(Step::MakeNetwork)?;
         let mut answer = Vec::new();
         inner.read_to_end(&mut answer).in_step(Step::MakeNamespaces)?;
         match answer.as_slice() {
@@ -138,6 +139,16 @@ impl Enclosure {
             }
             failure => Err(serde_json::from_slice::<Failure>(failure).in_step(Step::MakeNamespaces)?.into()),
         }
+    }
+
+    // Joins the network to the outside if it is one of those that have to be `first`, or of the others.
+    fn join(&self, first: bool) -> io::Result<()> {
+        let Some(network) = self.design.network.as_ref().filter(|it| it.is_joined_first() == first) else {
+            return Ok(());
+        };
+        let its = self.namespaces.iter().find(|(kind, _)| *kind == CloneFlags::CLONE_NEWNET);
+        let (_, its) = its.ok_or(io::ErrorKind::NotFound)?;
+        network.outside(self.inner, its.as_fd())
     }
 
     /// Moves the calling process in, but for its place among the processes and its id, which are

@@ -13,9 +13,9 @@
 //!
 //! 1. init opens what the agent may see, while it still may read all of it ([`root`]);
 //! 2. one `clone3` makes the inner process with every namespace;
-//! 3. init maps the ids ([`identity`]) and does what [`Network::outside`](network::Network::outside) has to do;
+//! 3. init maps the ids ([`identity`]);
 //! 4. the inner process takes its id, does what [`Network::inside`](network::Network::inside) has to do, builds the root and
-//!    gives up its privileges ([`inner`]);
+//!    gives up its privileges ([`inner`]), while init does what [`Network::outside`](network::Network::outside) has to do;
 //! 5. whatever runs inside, the agent and commands alike, enters by [`Enclosure::enter`],
 //!    gets a [`Seal`], and is a child of init all the same.
 //!

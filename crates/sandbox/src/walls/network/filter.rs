@@ -1,7 +1,7 @@
 //! The filter inside a session's own network namespace: what its programs may not even send.
 //!
-//! It is installed before the session gets a link and before its programs lose the right to change
-//! it, so that there is no moment without. It stands whatever carries the packets further.
+//! It is installed before any of its programs runs, and they lose the right to change it before they
+//! do, so that there is no moment without. It stands whatever carries the packets further.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -8,8 +8,10 @@
 //! | step | who | when |
 //! |---|---|---|
 //! | [`Network::plan`] | init | before there is a namespace |
-//! | [`Network::outside`] | init | while the inner process waits in its namespace |
+//! | [`Network::outside`] | init | while the inner process builds what is inside, or, with [pasta], waits |
 //! | [`Network::inside`] | the inner process | while it has all rights over its namespace |
+//!
+//! Nothing of an agent's runs before all of it is done.
 
 mod addresses;
 mod filter;
@@ -23,7 +25,7 @@ mod veth;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
@@ -105,12 +107,18 @@ impl Network {
         Ok(Self { way: None, is_filtered: true, this_machine: Vec::new(), folder: PathBuf::new() })
     }
 
-    /// What init does, outside and with its own rights: joins the namespaces of the inner process to
-    /// the outside.
-    pub(crate) fn outside(&self, inner: Pid) -> io::Result<()> {
+    /// Whether the inner process has to wait for [`outside`](Self::outside): it may still be looked into
+    /// then, as pasta does.
+    pub(crate) fn is_joined_first(&self) -> bool {
+        matches!(self.way, Some(Way::Pasta(_)))
+    }
+
+    /// What init does, outside and with its own rights: joins the namespaces of the inner process, one
+    /// of which is `network`, to the outside.
+    pub(crate) fn outside(&self, inner: Pid, network: BorrowedFd<'_>) -> io::Result<()> {
         match &self.way {
             None => Ok(()),
-            Some(Way::Link) => veth::join(File::open(format!("/proc/{inner}/ns/net"))?.as_fd()),
+            Some(Way::Link) => veth::join(network),
             Some(Way::Pasta(program)) => pasta::join(program, &self.folder, inner),
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn is_possible() -> io::Result<()> {
 pub(super) fn ensure() -> io::Result<()> {
     // Forwarding last: never without the rules.
     if !rules::exists(TABLE)? {
-        rules::install(TABLE, &[for_this_machine(), for_others(), translation()])?;
+        rules::replace(TABLE, &[for_this_machine(), for_others(), translation()])?;
     }
     if forwards()? { Ok(()) } else { fs::write(FORWARDING, "1") }
 }

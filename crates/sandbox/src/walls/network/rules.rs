@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::nftables::{
     Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, Hook,
     HookNumber, Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator, Payload,
@@ -166,15 +166,24 @@ impl Rule {
     }
 }
 
-/// Puts a table with these chains in place, all at once. One of the same name makes way for it.
+/// Puts a table with these chains in place, all at once, where there is none of its name.
 pub(super) fn install(table: &str, chains: &[Chain]) -> io::Result<()> {
-    let named = || TableMessage { attributes: vec![TableAttribute::Name(table.to_owned())] };
+    make(table, chains, vec![(NfTablesMessage::NewTable(named(table)), NLM_F_CREATE | NLM_F_EXCL)])
+}
+
+/// The same, where one of its name makes way for it. What is removed makes the next that closes such
+/// a conversation wait some ten milliseconds.
+pub(super) fn replace(table: &str, chains: &[Chain]) -> io::Result<()> {
     // Made before it is removed, so that removing it cannot fail for want of it.
-    let mut changes = vec![
-        (NfTablesMessage::NewTable(named()), NLM_F_CREATE),
-        (NfTablesMessage::DeleteTable(named()), 0),
-        (NfTablesMessage::NewTable(named()), NLM_F_CREATE),
+    let first = vec![
+        (NfTablesMessage::NewTable(named(table)), NLM_F_CREATE),
+        (NfTablesMessage::DeleteTable(named(table)), 0),
+        (NfTablesMessage::NewTable(named(table)), NLM_F_CREATE),
     ];
+    make(table, chains, first)
+}
+
+fn make(table: &str, chains: &[Chain], mut changes: Vec<(NfTablesMessage, u16)>) -> io::Result<()> {
     for chain in chains {
         changes.push((chain.message(table), NLM_F_CREATE));
         let rules = chain.rules.iter().map(|rule| rule.message(table, chain.name));
@@ -192,11 +201,14 @@ pub(super) fn install(table: &str, chains: &[Chain]) -> io::Result<()> {
     Netlink::open(NETLINK_NETFILTER)?.change_all(batch)
 }
 
+fn named(table: &str) -> TableMessage {
+    TableMessage { attributes: vec![TableAttribute::Name(table.to_owned())] }
+}
+
 /// Whether there is a table of this name.
 pub(super) fn exists(table: &str) -> io::Result<bool> {
-    let asked = TableMessage { attributes: vec![TableAttribute::Name(table.to_owned())] };
     let header = NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0);
-    let asked = NetfilterMessage::new(header, NfTablesMessage::GetTable(asked));
+    let asked = NetfilterMessage::new(header, NfTablesMessage::GetTable(named(table)));
     match Netlink::open(NETLINK_NETFILTER)?.change(asked, 0) {
         Ok(()) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
