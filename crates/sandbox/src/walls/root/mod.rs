@@ -10,6 +10,7 @@ mod incarnation;
 mod lent;
 mod needs;
 mod plan;
+mod resolver;
 mod system;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::path::Path;
 pub(crate) use build::{Trees, mount_proc_alone};
 pub(crate) use plan::Plan;
 
+use super::NetworkMode;
 use crate::folder::IncarnationFolder;
 use crate::wire::Order;
 
@@ -24,6 +26,9 @@ impl Plan {
     /// What the agent of this order may see.
     pub(crate) fn of(order: &Order, folder: &IncarnationFolder) -> std::io::Result<Self> {
         let mut plan = Self::system(order.limits.memory());
+        if order.network == NetworkMode::Egress {
+            resolver::add(&mut plan);
+        }
         code::add(&mut plan, order, folder)?;
         needs::add(&mut plan, order)?;
         for path in &order.read_only {
