@@ -56,7 +56,7 @@ enum Command {
         #[arg(long)]
         walls: bool,
     },
-    /// Durable invocations: acknowledgements, a million records, readers of a stream.
+    /// Durable invocations: acknowledgements, a million records, readers of a stream, tasks on record.
     Durable(durable::DurableArguments),
     /// Serves a host whose agents are in memory.
     #[command(hide = true)]

@@ -1,11 +1,12 @@
-//! Durable invocations: how fast they are acknowledged, what a million of them in the store cost, and
-//! whether readers hold up a stream.
+//! Durable invocations: how fast they are acknowledged, what a million of them in the store cost,
+//! whether readers hold up a stream, and how soon tasks are on record.
 
 mod acknowledge;
 mod agent;
 mod disk;
 mod million;
 mod stream;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) enum Part {
     Acknowledge,
     Million,
     Stream,
+    Tasks,
 }
 
 /// How durable invocations are measured.
@@ -62,6 +64,9 @@ pub(crate) fn run(arguments: DurableArguments) -> anyhow::Result<()> {
     }
     if wanted(Part::Stream) {
         sections.push(runtime.block_on(stream::measure(&folder, arguments.quick))?);
+    }
+    if wanted(Part::Tasks) {
+        sections.push(runtime.block_on(tasks::measure(&folder, arguments.quick))?);
     }
     let targets: Vec<_> =
         sections.iter_mut().flat_map(|section: &mut Section| section.targets.drain(..)).collect();

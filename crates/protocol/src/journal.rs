@@ -13,6 +13,15 @@ use crate::task::{TaskFailure, present};
 
 /// Name of the journal within the folder that the host names.
 pub const FILE_NAME: &str = "tasks.jsonl";
+/// Name of the journal that came before it, until its reader has all of it.
+///
+/// A journal that has grown to [`FULL_BYTES`] is renamed to this, unless there is one, and a new one
+/// begun. Its reader finds the file that it knows under this name, reads it to its end, goes on with
+/// the new one, and removes the old one when something of the new one is on record. The two are there
+/// at the same time, so neither can be taken for the other by its inode.
+pub const PREVIOUS_FILE_NAME: &str = "tasks.1.jsonl";
+/// How large a journal becomes before another is begun.
+pub const FULL_BYTES: u64 = 8 << 20;
 /// Most bytes of a line, its line feed included. Longer ones are left out by readers.
 pub const MAX_LINE_BYTES: usize = 4 << 20;
 /// Most bytes of the message of an error in a line that would be too long otherwise.

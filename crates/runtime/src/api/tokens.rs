@@ -28,8 +28,8 @@ pub(super) const DOCUMENT: &str = "invocations/.well-known/oauth-protected-resou
 const REACHING: [&str; 5] =
     ["invocations", "invocations/.well-known/agent-card.json", "commands", "stopruntimesession", "ws"];
 
-/// Where results are read.
-const RESULTS: &str = "/_agentcore/v1/invocations";
+/// Where is read what became of work.
+const RESULTS: [&str; 2] = ["/_agentcore/v1/invocations", "/_agentcore/v1/tasks"];
 
 /// The authorizers of agents, which keep their issuers' keys.
 pub(crate) struct Authorizers {
@@ -99,7 +99,10 @@ fn asked_for(api: &Api, uri: &Uri) -> Option<Arc<Agent>> {
 fn results_of(api: &Api, parts: &Parts) -> Option<Arc<Agent>> {
     let authorization = parts.headers.get(AUTHORIZATION)?.as_bytes();
     let bears_token = authorization.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-    if !bears_token || !parts.uri.path().starts_with(RESULTS) {
+    let path = parts.uri.path();
+    let below =
+        |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if !bears_token || !RESULTS.into_iter().any(below) {
         return None;
     }
     api.manager.agent(&Parameters::of(&parts.uri).agent?)

@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use agentcore_protocol::journal::{FILE_NAME, MAX_LINE_BYTES};
+use agentcore_protocol::journal::{FILE_NAME, MAX_LINE_BYTES, PREVIOUS_FILE_NAME};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::store::JournalPosition;
 
@@ -32,39 +34,101 @@ pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
     /// Where it begins.
     pub(super) position: JournalPosition,
-    /// The journal is not the one that was read before, or was cut.
-    pub(super) anew: bool,
+    pub(super) start: Start,
     /// There is more than this.
     pub(super) more: bool,
 }
 
-/// What follows `from` in the journal in `folder`. `None`: there is no journal.
-pub(super) fn read(folder: &Path, from: JournalPosition) -> Result<Option<Piece>, Unreadable> {
-    let Some(file) = find(folder)? else { return Ok(None) };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Unreadable::NoFile);
-    }
-    let known = from.inode == metadata.ino() && from.offset <= metadata.len();
-    let anew = !known && from != JournalPosition::default();
-    let position = JournalPosition { inode: metadata.ino(), offset: if known { from.offset } else { 0 } };
-    let left = metadata.len() - position.offset;
-    let mut bytes = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
-    let read = read_at(&file, &mut bytes, position.offset)?;
-    bytes.truncate(read);
-    Ok(Some(Piece { more: (read as u64) < left, bytes, position, anew }))
+/// How a piece goes on from what was read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// In the same file, or nothing was read before.
+    Same,
+    /// In the file that follows, after all of the one before.
+    Next,
+    /// Not at all: the journal is not the one that was read before, or was cut.
+    Anew,
 }
 
-/// Opens the journal. Neither the folder nor the file may be a link to somebody else's, and an open
-/// never waits, as that of a pipe would.
-fn find(folder: &Path) -> Result<Option<File>, Unreadable> {
-    let folder_flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file_flags =
-        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let opened = open(folder, folder_flags, Mode::empty())
-        .and_then(|folder| openat(folder, FILE_NAME, file_flags, Mode::empty()));
+/// What follows `from` in the journal in `folder`. `None`: there is no journal.
+///
+/// What is before `from` is on record, so a journal that came before that file is removed.
+pub(super) fn read(folder: &Path, from: JournalPosition) -> Result<Option<Piece>, Unreadable> {
+    let Some(folder) = open_folder(folder)? else { return Ok(None) };
+    let current = Journal::find(&folder, FILE_NAME)?;
+    if let Some(current) = current.as_ref().filter(|current| current.holds(from)) {
+        // There is none, mostly. What cannot be removed is the agent's doing, and its own disk.
+        let _ = unlinkat(&folder, PREVIOUS_FILE_NAME, UnlinkatFlags::NoRemoveDir);
+        return Ok(Some(current.piece(from.offset, Start::Same)?));
+    }
+    let mut start = if from == JournalPosition::default() { Start::Same } else { Start::Anew };
+    // What is no journal there is none.
+    if let Ok(Some(previous)) = Journal::find(&folder, PREVIOUS_FILE_NAME) {
+        let is_known = previous.holds(from);
+        let offset = if is_known { from.offset } else { 0 };
+        let rest = previous.piece(offset, if is_known { Start::Same } else { start })?;
+        // Nobody writes it any more: a line without an end has none.
+        let is_over = rest.bytes.len() < PIECE && !rest.bytes.contains(&b'\n');
+        if !is_over || current.is_none() {
+            return Ok(Some(Piece { more: !is_over, ..rest }));
+        }
+        if is_known {
+            start = Start::Next;
+        }
+    }
+    Ok(match current {
+        Some(current) => Some(current.piece(0, start)?),
+        None => None,
+    })
+}
+
+/// A file that is there.
+struct Journal {
+    file: File,
+    inode: u64,
+    length: u64,
+}
+
+impl Journal {
+    /// Opens a file of the folder, which may not be a link to somebody else's. An open never waits, as
+    /// that of a pipe would.
+    fn find(folder: &OwnedFd, name: &str) -> Result<Option<Self>, Unreadable> {
+        let flags =
+            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let Some(file) = found(openat(folder, name, flags, Mode::empty()))?.map(File::from) else {
+            return Ok(None);
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Unreadable::NoFile);
+        }
+        Ok(Some(Self { file, inode: metadata.ino(), length: metadata.len() }))
+    }
+
+    /// Whether that position is one of this file.
+    fn holds(&self, position: JournalPosition) -> bool {
+        position.inode == self.inode && position.offset <= self.length
+    }
+
+    fn piece(&self, offset: u64, start: Start) -> Result<Piece, Unreadable> {
+        let left = self.length - offset;
+        let mut bytes = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+        let read = read_at(&self.file, &mut bytes, offset)?;
+        bytes.truncate(read);
+        let position = JournalPosition { inode: self.inode, offset };
+        Ok(Piece { more: (read as u64) < left, bytes, position, start })
+    }
+}
+
+/// Opens the folder, which may not be a link either.
+fn open_folder(folder: &Path) -> Result<Option<OwnedFd>, Unreadable> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    found(open(folder, flags, Mode::empty()))
+}
+
+fn found(opened: Result<OwnedFd, Errno>) -> Result<Option<OwnedFd>, Unreadable> {
     match opened {
-        Ok(file) => Ok(Some(File::from(file))),
+        Ok(opened) => Ok(Some(opened)),
         Err(Errno::ENOENT) => Ok(None),
         Err(Errno::ELOOP) => Err(Unreadable::Link),
         // A folder that is a link is no folder to these flags; a socket has no other end.
@@ -91,6 +155,8 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 mod tests {
     use super::*;
     use nix::unistd::mkfifo;
+    use proptest::prelude::*;
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
 
     const START: JournalPosition = JournalPosition { inode: 0, offset: 0 };
@@ -140,20 +206,23 @@ mod tests {
         let (folder, journal) = folder();
         std::fs::write(&journal, "one\ntwo\n").unwrap();
         let first = read(folder.path(), START).unwrap().unwrap();
-        assert!(!first.anew && !first.more);
+        assert!(first.start == Start::Same && !first.more);
         let mut position = first.position;
         position.offset = 8;
         assert_eq!(read(folder.path(), position).unwrap().unwrap().bytes, b"");
 
         std::fs::write(&journal, "x\n").unwrap();
         let cut = read(folder.path(), position).unwrap().unwrap();
-        assert_eq!((cut.anew, cut.position.offset, cut.bytes.as_slice()), (true, 0, b"x\n".as_slice()));
+        assert_eq!(
+            (cut.start, cut.position.offset, cut.bytes.as_slice()),
+            (Start::Anew, 0, b"x\n".as_slice())
+        );
 
         let other = folder.path().join("other");
         std::fs::write(&other, "another file\n").unwrap();
         std::fs::rename(&other, &journal).unwrap();
         let replaced = read(folder.path(), position).unwrap().unwrap();
-        assert_eq!((replaced.anew, replaced.bytes.as_slice()), (true, b"another file\n".as_slice()));
+        assert_eq!((replaced.start, replaced.bytes.as_slice()), (Start::Anew, b"another file\n".as_slice()));
     }
 
     #[test]
@@ -165,5 +234,88 @@ mod tests {
         let next = JournalPosition { offset: PIECE as u64, ..first.position };
         let last = read(folder.path(), next).unwrap().unwrap();
         assert_eq!((last.bytes.len(), last.more), (1, false));
+    }
+
+    /// What a reader does who has `read` put on record.
+    fn after(piece: &Piece) -> JournalPosition {
+        let lines = piece.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        JournalPosition { offset: piece.position.offset + lines as u64, ..piece.position }
+    }
+
+    #[test]
+    fn what_links_to_elsewhere_is_no_journal_that_came_before() {
+        let (elsewhere, others) = folder();
+        std::fs::write(&others, "secret\n").unwrap();
+        let (folder, journal) = folder();
+        std::fs::write(&journal, "one\n").unwrap();
+        symlink(&others, folder.path().join(PREVIOUS_FILE_NAME)).unwrap();
+        let piece = read(folder.path(), START).unwrap().unwrap();
+        assert_eq!(piece.bytes, b"one\n");
+        read(folder.path(), after(&piece)).unwrap();
+        assert!(!folder.path().join(PREVIOUS_FILE_NAME).is_symlink());
+        assert!(elsewhere.path().join(FILE_NAME).exists());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Write(u8),
+        /// A write that the disk had no room for the end of.
+        Torn,
+        Rotate,
+        Read,
+        /// A host that dies before what it has read is on record.
+        ReadInVain,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (1..4_u8).prop_map(Step::Write),
+            1 => Just(Step::Torn),
+            2 => Just(Step::Rotate),
+            3 => Just(Step::Read),
+            1 => Just(Step::ReadInVain),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn however_often_another_is_begun_every_line_is_read_once_and_in_order(
+            steps in proptest::collection::vec(step(), 1..60),
+        ) {
+            let (folder, journal) = folder();
+            let previous = folder.path().join(PREVIOUS_FILE_NAME);
+            let (mut position, mut seen, mut next, mut torn) = (START, Vec::new(), 0, false);
+            let append = |text: &str| {
+                let mut file = File::options().create(true).append(true).open(&journal).unwrap();
+                file.write_all(text.as_bytes()).unwrap();
+            };
+            let finish = std::iter::repeat_n(Step::Read, 2 * steps.len() + 4);
+            for step in steps.into_iter().chain(finish) {
+                match step {
+                    Step::Write(lines) => for _ in 0..lines {
+                        append(&format!("{}{next}\n", if std::mem::take(&mut torn) { "\n" } else { "" }));
+                        next += 1;
+                    },
+                    Step::Torn => {
+                        append("torn");
+                        torn = true;
+                    }
+                    Step::Rotate => if !previous.exists() && journal.exists() {
+                        std::fs::rename(&journal, &previous).unwrap();
+                    },
+                    Step::Read | Step::ReadInVain => {
+                        let Some(piece) = read(folder.path(), position).unwrap() else { continue };
+                        let reached = after(&piece);
+                        prop_assert!(piece.start != Start::Anew);
+                        if matches!(step, Step::Read) && reached.offset > piece.position.offset {
+                            let text = String::from_utf8(piece.bytes).unwrap();
+                            seen.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+                            position = reached;
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(seen, (0..next).collect::<Vec<u32>>());
+        }
     }
 }

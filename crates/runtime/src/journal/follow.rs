@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Journals;
-use super::file::{self, Piece, Unreadable};
+use super::file::{self, Piece, Start, Unreadable};
 use super::lines::LineReader;
 use super::watch::Watch;
 use crate::key::SessionKey;
@@ -178,8 +178,10 @@ impl Reader {
                 return Look::Failed;
             }
         };
-        if piece.anew {
-            self.begin_anew().await;
+        match piece.start {
+            Start::Same => {}
+            Start::Next => self.lines.begin_anew(),
+            Start::Anew => self.begin_anew().await,
         }
         let now = self.journals.clock.timestamp();
         let taken = self.lines.take(&piece.bytes, now);

@@ -4,6 +4,7 @@
 //! and many of them share one flush. Reads have a connection of their own. The statements are in
 //! `write.rs` and `read.rs`; nothing else in the host knows that this is SQLite.
 
+mod checkpoint;
 mod invocations;
 mod read;
 mod record;
@@ -20,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use checkpoint::Due;
+use schema::Connections;
 use writer::Job;
 
 pub(crate) use read::SessionFilter;
@@ -91,9 +94,9 @@ impl Store {
     /// Opens the store in `file`, and makes or brings it up to date if need be.
     pub(crate) async fn open(file: &Path) -> Result<Self, StoreError> {
         let file = file.to_owned();
-        let (write, read) = blocking(move || schema::open(&file)).await?;
+        let Connections { write, read, checkpoint } = blocking(move || schema::open(&file)).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(writer::run(write, queue));
+        tokio::spawn(writer::run(write, queue, Due::start(checkpoint)));
         Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)) })
     }
 

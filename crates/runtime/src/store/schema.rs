@@ -20,20 +20,41 @@ const MIGRATIONS: &[&str] = &[
 /// How long to wait for a program that looks into the file, as `sqlite3` would.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection to write, one to read.
-pub(super) fn open(file: &Path) -> Result<(Connection, Connection), StoreError> {
+/// More statements than one connection prepares, so that none is prepared again.
+const STATEMENTS: usize = 64;
+
+/// The connections to one store.
+pub(super) struct Connections {
+    pub(super) write: Connection,
+    pub(super) read: Connection,
+    /// Copies from the log into the file.
+    pub(super) checkpoint: Connection,
+}
+
+/// Opens the store in `file`, which is made if need be.
+pub(super) fn open(file: &Path) -> Result<Connections, StoreError> {
     protect(file).map_err(StoreError::Protect)?;
-    let mut write = Connection::open(file)?;
-    write.busy_timeout(BUSY_TIMEOUT)?;
-    // FULL: a commit returns when it is on disk. WAL: readers never wait for the writer.
-    write.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-    migrate(&mut write)?;
-    let read = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    let mut write = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // FULL: a commit returns when it is on disk. WAL: readers never wait for the writer. The writer
+    // copies from the log itself only if that lags far behind.
+    write.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = 16384;",
     )?;
-    read.busy_timeout(BUSY_TIMEOUT)?;
-    Ok((write, read))
+    migrate(&mut write)?;
+    let read = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let checkpoint = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    checkpoint.execute_batch("PRAGMA synchronous = FULL;")?;
+    Ok(Connections { write, read, checkpoint })
+}
+
+fn connect(file: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // KiB: the inner pages of the indices of a million records stay.
+    connection.execute_batch("PRAGMA cache_size = -16384;")?;
+    Ok(connection)
 }
 
 /// The store names sessions and programs: it is its owner's alone.

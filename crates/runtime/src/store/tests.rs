@@ -49,6 +49,18 @@ async fn open() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
+/// How SQLite would carry out a query.
+pub(super) async fn plan(sql: &str, values: Vec<rusqlite::types::Value>) -> String {
+    let (_folder, store) = open().await;
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let read = store.read(move |connection| {
+        let mut query = connection.prepare(&sql)?;
+        let steps = query.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3))?;
+        Ok(steps.collect::<Result<Vec<_>, _>>()?.join("\n"))
+    });
+    read.await.unwrap()
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_for_the_next_host() {
     let (folder, store) = open().await;

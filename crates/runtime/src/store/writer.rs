@@ -1,14 +1,28 @@
 //! The one writer: takes what has queued up, and commits it together.
+//!
+//! Callers who were told of one commit are on their way back with what comes next. A writer that
+//! commits the first of it at once has the others wait for two syncs; so it waits for them, a
+//! fraction of what a sync takes, and only when it has just committed.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::checkpoint::Due;
 use super::{StoreError, Write, blocking};
 
 /// Most writes in one transaction, so that the first does not wait for the thousandth.
 const BATCH: usize = 256;
+/// Between two looks at the queue while it fills.
+const LOOK: Duration = Duration::from_micros(50);
+/// After so many looks that found nothing, nobody else is coming.
+const EMPTY_LOOKS: u32 = 2;
+/// A commit that is faster than this is not worth waiting for others.
+const FAST: Duration = Duration::from_micros(500);
 
 /// A write, and who waits for it.
 pub(super) struct Job {
@@ -37,20 +51,56 @@ impl Job {
 }
 
 /// Writes until every handle is gone.
-pub(super) async fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
-    let mut batch = Vec::new();
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let jobs = std::mem::take(&mut batch);
+pub(super) async fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, mut due: Due) {
+    let mut jobs = Vec::new();
+    let mut last = Commit { ended: Instant::now(), taken: Duration::ZERO };
+    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        let mut batch = std::mem::take(&mut jobs);
         let committed = blocking(move || {
-            commit(&mut connection, jobs);
-            Ok(connection)
+            gather(&mut queue, &mut batch, last.patience());
+            let began = Instant::now();
+            let writes = batch.len();
+            commit(&mut connection, batch);
+            let ended = Instant::now();
+            Ok((connection, queue, writes, Commit { ended, taken: ended - began }))
         });
+        let writes;
         match committed.await {
-            Ok(back) => connection = back,
+            Ok(back) => (connection, queue, writes, last) = back,
             // The thread panicked or the runtime is going down; every waiter learns of it, as the
             // jobs and the queue are gone.
             Err(_) => return,
         }
+        due.count(writes);
+    }
+}
+
+/// When the last commit was, and how long it took.
+#[derive(Clone, Copy)]
+struct Commit {
+    ended: Instant,
+    taken: Duration,
+}
+
+impl Commit {
+    /// How long to wait for others at most before the next one. Nobody comes back from a commit that
+    /// is long over: who is alone is served at once.
+    fn patience(self) -> Duration {
+        let is_recent = self.ended.elapsed() < self.taken;
+        if is_recent && self.taken >= FAST { self.taken / 2 } else { Duration::ZERO }
+    }
+}
+
+/// Takes what comes in until nothing does.
+fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, patience: Duration) {
+    let began = Instant::now();
+    let mut empty = 0;
+    while empty < EMPTY_LOOKS && jobs.len() < BATCH && began.elapsed() < patience {
+        // A timer of the runtime's would be twenty times too coarse.
+        thread::park_timeout(LOOK);
+        let before = jobs.len();
+        jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH - before));
+        empty = if jobs.len() == before { empty + 1 } else { 0 };
     }
 }
 

@@ -237,6 +237,24 @@ fn token(issuer: &str, key: &Ed25519KeyPair, subject: &str, client: &str) -> Str
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes())))
 }
 
+/// The path of a task that the agent of the caller's first session tells of.
+async fn task_of(host: &TestHost, signing: &Ed25519KeyPair, issuer: &str, subject: &str) -> String {
+    let folder = host.kind.agents()[0].spec().folder.join("journal");
+    std::fs::create_dir_all(&folder).unwrap();
+    let line = json!({"at": 1, "task_id": 7, "event": "started", "name": "theirs"});
+    std::fs::write(folder.join("tasks.jsonl"), format!("{line}\n")).unwrap();
+    loop {
+        let request = Request::get("/_agentcore/v1/tasks?agent=tester")
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {}", token(issuer, signing, subject, "web")));
+        let list = Answer::of(host.send(request.body(Body::empty()).unwrap()).await).await.json();
+        if let Some(incarnation) = list["tasks"][0]["incarnation"].as_str() {
+            return format!("/_agentcore/v1/tasks/{incarnation}/7");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() {
     let (url, signing) = issuer().await;
@@ -296,6 +314,24 @@ async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() 
     let later = asked.headers["location"].to_str().unwrap();
     assert_eq!(with("GET", "alice", &format!("{later}&wait=60")).await.json()["state"], "completed");
     assert_eq!(with("GET", "bob", later).await.status, StatusCode::NOT_FOUND);
+    let task = task_of(&host, &signing, &url, "alice").await;
+    for (subject, seen) in [("alice", 1), ("bob", 0)] {
+        let list = with("GET", subject, "/_agentcore/v1/tasks?agent=tester").await.json();
+        assert_eq!(list["tasks"].as_array().unwrap().len(), seen, "{subject}: {list}");
+    }
+    assert_eq!(with("GET", "alice", &format!("{task}?agent=tester&wait=0")).await.json()["name"], "theirs");
+    assert_eq!(with("GET", "bob", &format!("{task}?agent=tester")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        with("GET", "alice", &task).await.status,
+        StatusCode::FORBIDDEN,
+        "whose token it is, is not said"
+    );
+    for subject in ["alice", "bob"] {
+        let cancelled = with("POST", subject, &format!("{task}/cancel?agent=tester")).await.status;
+        // Its agent knows of no cancelling.
+        let expected = if subject == "alice" { StatusCode::NOT_IMPLEMENTED } else { StatusCode::NOT_FOUND };
+        assert_eq!(cancelled, expected, "{subject}");
+    }
     // What does not reach the agent is the operator's.
     assert_eq!(host.get("/runtimes/tester/").await.status, StatusCode::OK);
     host.end().await;

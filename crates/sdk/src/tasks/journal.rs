@@ -1,12 +1,12 @@
 //! The task journal: every change of a task, appended to a file that outlives the process.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use agentcore_protocol::journal::{FILE_NAME, JournalLine};
+use agentcore_protocol::journal::{FILE_NAME, FULL_BYTES, JournalLine, PREVIOUS_FILE_NAME};
 
 /// How large a buffer is kept from one line to the next.
 const KEPT_BUFFER: usize = 64 << 10;
@@ -15,8 +15,12 @@ const KEPT_BUFFER: usize = 64 << 10;
 ///
 /// Lines are written at once, in the order of the changes: the kernel has them when `append`
 /// returns, so they survive the process, if not the machine. What the host makes durable is the
-/// host's to say.
+/// host's to say. A file that is full is put aside for the host, which removes it once it has read
+/// it; until then none other is, so that nothing is lost while there is no host.
 pub(crate) struct Journal {
+    path: PathBuf,
+    previous: PathBuf,
+    full: u64,
     state: Mutex<State>,
     /// Set while lines cannot be written, so that a full disk is logged once, not once a line.
     failing: AtomicBool,
@@ -36,10 +40,14 @@ impl Journal {
     /// The folder cannot be made, or the file not be opened.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let file = OpenOptions::new().append(true).create(true).open(folder.join(FILE_NAME))?;
+        let path = folder.join(FILE_NAME);
+        let file = append_to(&path)?;
         // An earlier process may have been cut off within a line.
         let torn = file.metadata()?.len() > 0;
         Ok(Self {
+            path,
+            previous: folder.join(PREVIOUS_FILE_NAME),
+            full: FULL_BYTES,
             state: Mutex::new(State { file, buffer: Vec::new(), torn }),
             failing: AtomicBool::new(false),
         })
@@ -58,7 +66,7 @@ impl Journal {
             tracing::warn!(task.id = %line.task_id, "a task's progress is too large for the journal: it is left out");
             return;
         }
-        let written = file.write_all(buffer);
+        let written = self.write(file, buffer);
         *torn = written.is_err();
         match written {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
@@ -68,6 +76,53 @@ impl Journal {
             Err(_) => {}
         }
     }
+
+    /// Writes into the file that is the journal now, which other processes of this agent may write,
+    /// too: while one holds the lock, no other puts the file aside.
+    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            file.lock()?;
+            if self.is_journal(file)? {
+                break;
+            }
+            // The lock goes with the file that it is on.
+            *file = append_to(&self.path)?;
+        }
+        let written = file.write_all(bytes);
+        file.unlock()?;
+        written
+    }
+
+    /// Whether the file is the journal, and has room. One that is full is put aside if it can be.
+    fn is_journal(&self, file: &File) -> io::Result<bool> {
+        let opened = file.metadata()?;
+        let is_there = match std::fs::symlink_metadata(&self.path) {
+            Ok(there) => is_same(&opened, &there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !is_there || opened.len() < self.full || self.previous.exists() {
+            return Ok(is_there);
+        }
+        // What cannot be put aside grows on.
+        Ok(std::fs::rename(&self.path, &self.previous).is_err())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Hosts run where files have inodes.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -82,11 +137,6 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         std::fs::write(&path, b"{\"at\":1,\"task_").unwrap();
 
-        let line = |n| JournalLine {
-            at: Timestamp::default(),
-            task_id: TaskId::from_random(n),
-            change: TaskChange::Cancelled,
-        };
         let journal = Journal::open(folder.path()).unwrap();
         journal.append(&line(1));
         journal.append(&line(2));
@@ -94,5 +144,41 @@ mod tests {
         let lines = read(&std::fs::read(&path).unwrap()).lines;
         let good: Vec<_> = lines.into_iter().flatten().map(|line| line.task_id).collect();
         assert_eq!(good, [TaskId::from_random(1), TaskId::from_random(2)]);
+    }
+
+    fn line(number: u64) -> JournalLine {
+        let task_id = TaskId::from_random(number);
+        JournalLine { at: Timestamp::default(), task_id, change: TaskChange::Cancelled }
+    }
+
+    fn lines(path: &Path) -> Vec<TaskId> {
+        let bytes = std::fs::read(path).unwrap();
+        read(&bytes).lines.into_iter().flatten().map(|line| line.task_id).collect()
+    }
+
+    #[test]
+    fn a_full_journal_is_put_aside_and_none_other_until_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path()).unwrap();
+        journal.full = 1;
+        (1..=4).for_each(|number| journal.append(&line(number)));
+        assert_eq!(lines(&journal.previous), [TaskId::from_random(1)]);
+        assert_eq!(lines(&journal.path), [2, 3, 4].map(TaskId::from_random));
+        std::fs::remove_file(&journal.previous).unwrap();
+        journal.append(&line(5));
+        assert_eq!(lines(&journal.previous), [2, 3, 4].map(TaskId::from_random));
+        assert_eq!(lines(&journal.path), [TaskId::from_random(5)]);
+    }
+
+    #[test]
+    fn a_journal_that_another_process_put_aside_is_not_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut one, other] = [0, 1].map(|_| Journal::open(folder.path()).unwrap());
+        one.full = 1;
+        one.append(&line(1));
+        one.append(&line(2));
+        other.append(&line(3));
+        assert_eq!(lines(&one.previous), [TaskId::from_random(1)]);
+        assert_eq!(lines(&one.path), [2, 3].map(TaskId::from_random));
     }
 }

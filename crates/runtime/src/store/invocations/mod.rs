@@ -1,5 +1,7 @@
 //! Invocations in the store.
 
+mod expiry;
+mod list;
 mod read;
 mod write;
 

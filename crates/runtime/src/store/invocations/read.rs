@@ -3,22 +3,30 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
+use agentcore_protocol::{IncarnationId, InvocationId};
 use bytes::Bytes;
-use rusqlite::types::{ToSql, Type};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::from_bytes;
+use super::{from_bytes, list};
 use crate::invocations::{Answer, Filter, Head, NewInvocation, Payload, Record, Request, State};
 use crate::key::{Principal, SessionKey};
 use crate::store::read::{malformed, parsed, timestamp};
 use crate::store::{Store, StoreError};
 
 /// All but the answer's body, which may be large.
-const COLUMNS: &str = "id, principal, agent, session_id, incarnation, state, accepted_at, started_at, \
+pub(super) const COLUMNS: &str = "id, principal, agent, session_id, incarnation, state, accepted_at, started_at, \
                        ended_at, reason, request_hash, answer_status, answer_headers, answer_bytes, \
                        answer_complete";
+
+// The second condition is that of the index, which SQLite does not conclude from the first.
+const ACCEPTED: &str = "
+    SELECT id, principal, agent, session_id, incarnation, accepted_at, request_headers, request_body
+    FROM invocations WHERE state = 0 AND state <> 2 ORDER BY id";
+const ANSWERING: &str = "
+    SELECT id, answer_status, answer_headers FROM invocations
+    WHERE state = 1 AND state <> 2 AND answer_status IS NOT NULL";
 
 impl Store {
     /// One invocation.
@@ -50,16 +58,13 @@ impl Store {
 
     /// The invocations that `filter` lets through, newest first, without the bodies of their answers.
     pub(crate) async fn invocations(&self, filter: Filter) -> Result<Vec<Record>, StoreError> {
-        self.read(move |connection| list(connection, &filter)).await
+        self.read(move |connection| list::list(connection, &filter)).await
     }
 
     /// What was accepted and has not been started, the oldest first.
     pub(crate) async fn accepted_invocations(&self) -> Result<Vec<NewInvocation>, StoreError> {
         self.read(|connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT id, principal, agent, session_id, incarnation, accepted_at, request_headers, request_body
-                 FROM invocations WHERE state = 0 ORDER BY id",
-            )?;
+            let mut query = connection.prepare_cached(ACCEPTED)?;
             let rows = query.query_map([], accepted)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -69,10 +74,7 @@ impl Store {
     /// What was being answered into a file, and has not ended.
     pub(crate) async fn answering_invocations(&self) -> Result<Vec<(InvocationId, Head)>, StoreError> {
         self.read(|connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT id, answer_status, answer_headers FROM invocations
-                 WHERE state = 1 AND answer_status IS NOT NULL",
-            )?;
+            let mut query = connection.prepare_cached(ANSWERING)?;
             let rows = query.query_map([], |row| {
                 let headers = from_bytes(&row.get::<_, Vec<u8>>(2)?);
                 Ok((invocation_id(row, 0)?, Head { status: row.get(1)?, headers }))
@@ -99,96 +101,6 @@ impl Store {
         })
         .await
     }
-
-    /// Those that are to be forgotten: what ended before `before`, and what is beyond the newest
-    /// `most` of its agent. At most `limit` of each agent.
-    pub(crate) async fn expired_invocations(
-        &self,
-        before: Timestamp,
-        most: u32,
-        limit: u32,
-    ) -> Result<Vec<InvocationId>, StoreError> {
-        self.read(move |connection| {
-            let mut expired = Vec::new();
-            for agent in agents(connection)? {
-                expired.extend(expired_of(connection, &agent, before, most, limit)?);
-            }
-            Ok(expired)
-        })
-        .await
-    }
-}
-
-/// The agents there are, by jumping from one to the next in the index.
-fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "WITH RECURSIVE names (name) AS (
-             SELECT min(agent) FROM invocations
-             UNION ALL
-             SELECT (SELECT min(agent) FROM invocations WHERE agent > name) FROM names WHERE name IS NOT NULL
-         )
-         SELECT name FROM names WHERE name IS NOT NULL",
-    )?;
-    let rows = query.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn expired_of(
-    connection: &Connection,
-    agent: &str,
-    before: Timestamp,
-    most: u32,
-    limit: u32,
-) -> Result<Vec<InvocationId>, StoreError> {
-    // What was accepted later has not ended before.
-    let accepted_before = first_id_at(before);
-    let mut query = connection.prepare_cached(
-        "SELECT id FROM invocations INDEXED BY invocations_by_agent
-         WHERE agent = ?1 AND state > 1 AND (
-             id <= (SELECT id FROM invocations WHERE agent = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
-             OR (id < ?3 AND ended_at < ?4)
-         )
-         ORDER BY id LIMIT ?5",
-    )?;
-    let before = crate::store::write::millis(before);
-    let rows = query.query_map(params![agent, most, accepted_before.as_bytes(), before, limit], |row| {
-        invocation_id(row, 0)
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The smallest id that an invocation of that moment can have.
-fn first_id_at(at: Timestamp) -> Uuid {
-    Uuid::from_u128(u128::from(at.unix_millis()) << 80)
-}
-
-fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Record>, StoreError> {
-    let before = filter.before.map(|id| *id.uuid().as_bytes());
-    let session = filter.session.as_ref().map(SessionId::as_str);
-    let principal = filter.principal.as_ref().map(Principal::as_str);
-    let state = filter.state.map(State::code);
-    // Only the conditions that there are, so that each query finds its index.
-    let possible: [(&str, Option<&dyn ToSql>); 5] = [
-        ("session_id =", session.as_ref().map(|value| value as _)),
-        ("agent =", filter.agent.as_ref().map(|value| value as _)),
-        ("principal =", principal.as_ref().map(|value| value as _)),
-        ("state =", state.as_ref().map(|value| value as _)),
-        ("id <", before.as_ref().map(|value| value as _)),
-    ];
-    let mut values: Vec<&dyn ToSql> = vec![&filter.limit];
-    let mut conditions = Vec::new();
-    for (condition, value) in possible {
-        if let Some(value) = value {
-            values.push(value);
-            conditions.push(format!("{condition} ?{}", values.len()));
-        }
-    }
-    let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
-    let mut query = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM invocations WHERE {conditions} ORDER BY id DESC LIMIT ?1"
-    ))?;
-    let rows = query.query_map(&*values, record)?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn whole(row: &Row<'_>) -> rusqlite::Result<Record> {
@@ -199,7 +111,7 @@ fn whole(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(record)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let moment = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(timestamp));
     let state = row.get(5)?;
     Ok(Record {
@@ -252,7 +164,7 @@ fn session_key(row: &Row<'_>) -> rusqlite::Result<SessionKey> {
     })
 }
 
-fn invocation_id(row: &Row<'_>, index: usize) -> rusqlite::Result<InvocationId> {
+pub(super) fn invocation_id(row: &Row<'_>, index: usize) -> rusqlite::Result<InvocationId> {
     InvocationId::try_from(Uuid::from_bytes(row.get(index)?)).map_err(|error| not_an_id(index, error))
 }
 
@@ -262,4 +174,18 @@ fn incarnation_id(row: &Row<'_>, index: usize) -> rusqlite::Result<IncarnationId
 
 fn not_an_id(index: usize, error: impl ToString) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, error.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::plan;
+
+    #[tokio::test]
+    async fn a_start_looks_only_at_what_has_not_ended() {
+        for sql in [ACCEPTED, ANSWERING] {
+            let plan = plan(sql, Vec::new()).await;
+            assert!(plan.contains("invocations_by_state (state=?)"), "{plan}");
+        }
+    }
 }

@@ -102,7 +102,10 @@ pub(in crate::store) fn interrupt_all(
     reason: &str,
 ) -> Result<(), StoreError> {
     connection
-        .prepare_cached("UPDATE invocations SET state = ?1, ended_at = ?2, reason = ?3 WHERE state = ?4")?
+        .prepare_cached(
+            // The second condition is that of the index.
+            "UPDATE invocations SET state = ?1, ended_at = ?2, reason = ?3 WHERE state = ?4 AND state <> 2",
+        )?
         .execute(params![State::Interrupted.code(), millis(at), reason, State::Running.code()])?;
     Ok(())
 }

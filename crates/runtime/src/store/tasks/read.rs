@@ -1,10 +1,11 @@
 //! Tasks, read.
 
-use agentcore_protocol::{IncarnationId, TaskFailure, TaskId};
+use agentcore_protocol::{IncarnationId, SessionId, TaskFailure, TaskId};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::value::RawValue;
 
-use super::{JournalPosition, RecordedTask, TaskFilter};
+use super::{JournalPosition, RecordedTask, TaskFilter, TaskState};
 use crate::key::{Principal, SessionKey};
 use crate::session::reason::StopReason;
 use crate::store::read::{malformed, named, parsed, timestamp};
@@ -49,38 +50,42 @@ impl Store {
     }
 }
 
-/// Each filter is a condition of its own, so that there is an index for the one that counts most.
 fn list(connection: &Connection, filter: &TaskFilter) -> Result<Vec<RecordedTask>, StoreError> {
+    let (sql, values) = query(filter);
+    let mut query = connection.prepare_cached(&sql)?;
+    let rows = query.query_map(params_from_iter(values), recorded)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Only the conditions that there are, the one that lets least through first.
+fn query(filter: &TaskFilter) -> (String, Vec<Value>) {
+    let text = |value: Option<&str>| value.map(|value| Value::from(value.to_owned()));
+    let possible = [
+        ("task_id", filter.task_id.map(|task| number(task).into())),
+        ("session_id", text(filter.session.as_ref().map(SessionId::as_str))),
+        ("agent", text(filter.agent.as_deref())),
+        ("principal", text(filter.principal.as_ref().map(Principal::as_str))),
+        ("status", text(filter.state.map(TaskState::as_str))),
+    ];
     let mut conditions = Vec::new();
-    let mut values: Vec<rusqlite::types::Value> = Vec::new();
-    let mut only = |condition: &'static str, value: Option<String>| {
-        if let Some(value) = value {
-            conditions.push(condition);
-            values.push(value.into());
-        }
-    };
-    only("session_id = ?", filter.session.as_ref().map(ToString::to_string));
-    only("agent = ?", filter.agent.clone());
-    only("principal = ?", filter.principal.as_ref().map(ToString::to_string));
-    only("status = ?", filter.state.map(|state| state.as_str().to_owned()));
-    if let Some(task) = filter.task_id {
-        conditions.push("task_id = ?");
-        values.push(number(task).into());
+    let mut values = Vec::new();
+    for (column, value) in possible.into_iter().filter_map(|(column, value)| Some((column, value?))) {
+        // The sign keeps SQLite from walking another index, which may be that of everything.
+        let sign = if conditions.is_empty() { "" } else { "+" };
+        conditions.push(format!("{sign}{column} = ?"));
+        values.push(value);
     }
     if let Some((incarnation, task)) = filter.before {
         conditions.push(
-            "(started_at, rowid) < (SELECT started_at, rowid FROM tasks WHERE incarnation = ? AND task_id = ?)",
+            "(started_at, rowid) < (SELECT started_at, rowid FROM tasks WHERE incarnation = ? AND task_id = ?)"
+                .to_owned(),
         );
         values.extend([incarnation.to_string().into(), number(task).into()]);
     }
     let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE {conditions} ORDER BY started_at DESC, rowid DESC LIMIT {}",
-        filter.limit
-    );
-    let mut query = connection.prepare_cached(&sql)?;
-    let rows = query.query_map(params_from_iter(values), recorded)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    values.push(filter.limit.into());
+    let order = "ORDER BY started_at DESC, rowid DESC LIMIT ?";
+    (format!("SELECT {COLUMNS} FROM tasks WHERE {conditions} {order}"), values)
 }
 
 fn recorded(row: &Row<'_>) -> rusqlite::Result<RecordedTask> {
@@ -122,4 +127,48 @@ fn json(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Box<RawValue>>> 
 /// As SQLite keeps it: a task id is below 2^53.
 pub(super) fn number(task: TaskId) -> i64 {
     task.get().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::tests::plan;
+
+    #[tokio::test]
+    async fn each_list_walks_an_index_and_sorts_nothing() {
+        let session = || Some(SessionId::from(Uuid::from_u128(1)));
+        let agent = || Some("writer".to_owned());
+        let principal = || Some(Principal::local());
+        let incarnation = IncarnationId::try_from(Uuid::from_u128(1)).unwrap();
+        for (wanted, filter) in [
+            ("tasks_by_start", TaskFilter::default()),
+            ("tasks_by_session", TaskFilter { session: session(), ..TaskFilter::default() }),
+            (
+                "tasks_by_session",
+                TaskFilter {
+                    session: session(),
+                    agent: agent(),
+                    principal: principal(),
+                    state: Some(TaskState::Running),
+                    ..TaskFilter::default()
+                },
+            ),
+            (
+                "tasks_by_agent",
+                TaskFilter { agent: agent(), principal: principal(), ..TaskFilter::default() },
+            ),
+            ("tasks_by_principal", TaskFilter { principal: principal(), ..TaskFilter::default() }),
+        ] {
+            let page = TaskFilter { before: Some((incarnation, TaskId::from_random(1))), ..filter.clone() };
+            for (filter, bound) in [(filter, ""), (page, "started_at<?")] {
+                let (sql, values) = query(&filter);
+                let plan = plan(&sql, values).await;
+                let walk = plan.lines().find(|line| line.contains(wanted)).unwrap_or_default();
+                assert!(walk.contains(wanted) && walk.contains(bound), "{filter:?}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
+            }
+        }
+    }
 }

@@ -1,0 +1,96 @@
+//! Which invocations are past their time, or too many.
+
+use agentcore_protocol::{InvocationId, Timestamp};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::read::invocation_id;
+use crate::store::write::millis;
+use crate::store::{Store, StoreError};
+
+/// The oldest of one agent that are to go: two walks from the old end of its index, each only as far
+/// as something can be found. One walk with both conditions would look at all that is kept.
+const EXPIRED: &str = "
+    SELECT id FROM (
+        SELECT id FROM invocations INDEXED BY invocations_by_agent
+        WHERE agent = ?1 AND +state > 1
+          AND id <= (SELECT id FROM invocations WHERE agent = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
+        ORDER BY id LIMIT ?5
+    )
+    UNION
+    SELECT id FROM (
+        SELECT id FROM invocations INDEXED BY invocations_by_agent
+        WHERE agent = ?1 AND +state > 1 AND id < ?3 AND ended_at < ?4
+        ORDER BY id LIMIT ?5
+    )
+    LIMIT ?5";
+
+impl Store {
+    /// Those that are to be forgotten: what ended before `before`, and what is beyond the newest
+    /// `most` of its agent. At most `limit` of each agent.
+    pub(crate) async fn expired_invocations(
+        &self,
+        before: Timestamp,
+        most: u32,
+        limit: u32,
+    ) -> Result<Vec<InvocationId>, StoreError> {
+        self.read(move |connection| {
+            let mut expired = Vec::new();
+            for agent in agents(connection)? {
+                expired.extend(expired_of(connection, &agent, before, most, limit)?);
+            }
+            Ok(expired)
+        })
+        .await
+    }
+}
+
+/// The agents there are, by jumping from one to the next in the index.
+fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut query = connection.prepare_cached(
+        "WITH RECURSIVE names (name) AS (
+             SELECT min(agent) FROM invocations
+             UNION ALL
+             SELECT (SELECT min(agent) FROM invocations WHERE agent > name) FROM names WHERE name IS NOT NULL
+         )
+         SELECT name FROM names WHERE name IS NOT NULL",
+    )?;
+    let rows = query.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn expired_of(
+    connection: &Connection,
+    agent: &str,
+    before: Timestamp,
+    most: u32,
+    limit: u32,
+) -> Result<Vec<InvocationId>, StoreError> {
+    // What was accepted later has not ended before.
+    let accepted_before = first_id_at(before);
+    let mut query = connection.prepare_cached(EXPIRED)?;
+    let before = millis(before);
+    let rows = query.query_map(params![agent, most, accepted_before.as_bytes(), before, limit], |row| {
+        invocation_id(row, 0)
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The smallest id that an invocation of that moment can have.
+fn first_id_at(at: Timestamp) -> Uuid {
+    Uuid::from_u128(u128::from(at.unix_millis()) << 80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::plan;
+
+    #[tokio::test]
+    async fn what_is_kept_is_not_looked_at() {
+        let values = [1, 2, 3, 4, 5].map(rusqlite::types::Value::from).to_vec();
+        let plan = plan(EXPIRED, values).await;
+        assert_eq!(plan.matches("invocations_by_agent (agent=? AND id<?)").count(), 2, "{plan}");
+        assert!(!plan.contains("SCAN invocations"), "{plan}");
+    }
+}
