@@ -8,6 +8,8 @@ use agentcore_protocol::{LifecycleLimits, headers};
 use agentcore_sandbox::{NetworkMode, ResourceLimits};
 use serde::{Deserialize, Serialize};
 
+use crate::options::AgentRetention;
+
 /// An agent that the host serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +41,9 @@ pub struct AgentDefinition {
     /// What its sessions reach of the network. `None`: what the host's options say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
+    /// How much is kept of what it was asked. `None`: what the host's options say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<AgentRetention>,
     /// What one session may use. Where nothing is said of its disk, what the host's options say; 0 is no
     /// limit.
     #[serde(default, with = "ResourceLimitsForm")]
@@ -96,6 +101,7 @@ impl AgentDefinition {
             authorizer: None,
             read_only: Vec::new(),
             network: None,
+            retention: None,
             limits: ResourceLimits::default(),
         }
     }

@@ -35,7 +35,10 @@ pub use agent::{AgentDefinition, InvalidAgent, ResourceLimitsForm};
 pub use api::{HOST_TOKEN_FILE, HOST_TOKEN_HEADER};
 pub use host::{HOST_RECORD_FILE, Host, HostError, HostRecord, TlsError, TlsOptions};
 pub use key::Principal;
-pub use options::{AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts};
+pub use options::{
+    AgentRetention, AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts,
+    days,
+};
 pub use registry::AwsIdentity;
 pub use session::reason::{StopKind, StopReason};
 pub use store::StoreError;

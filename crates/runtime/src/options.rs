@@ -240,6 +240,31 @@ impl Default for Retention {
     }
 }
 
+/// How much of the past of one agent is kept, where that is not what the host keeps of each.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentRetention {
+    /// Durable invocations, with their answers.
+    pub invocations: Option<u32>,
+    /// For how many days after its end an invocation is kept.
+    pub days: Option<f64>,
+}
+
+impl Retention {
+    /// What is kept of the invocations of an agent that may have said so itself: how many, and for
+    /// how long.
+    pub(crate) fn of_invocations(&self, agent: Option<AgentRetention>) -> (u32, Duration) {
+        let own = agent.unwrap_or_default();
+        let age = own.days.and_then(days).unwrap_or(self.invocation_age);
+        (own.invocations.unwrap_or(self.invocations_per_agent), age)
+    }
+}
+
+/// So many days, if that is a length of time.
+pub fn days(days: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(days * 86_400.0).ok()
+}
+
 /// Durations as people write them: seconds, fractions allowed.
 mod seconds {
     use std::time::Duration;

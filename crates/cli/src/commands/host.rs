@@ -85,6 +85,7 @@ fn definition(
     definition.request_headers = agent.request_headers.clone();
     definition.network = agent.network;
     definition.limits = agent.limits;
+    definition.retention = agent.retention;
     Ok(definition)
 }
 

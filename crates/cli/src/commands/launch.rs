@@ -10,6 +10,7 @@ use agentcore_protocol::lifecycle::LifecycleConfiguration;
 use agentcore_runtime::{HostOptions, OnShutdown};
 
 use super::environment::{self, variable};
+use super::retention::RetentionArgs;
 use super::signals::{self, Signals};
 use super::walls::WallArgs;
 use super::{deploy, host};
@@ -41,6 +42,8 @@ pub(crate) struct Args {
     read_only: Vec<PathBuf>,
     #[command(flatten)]
     walls: WallArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// End a session after so many idle seconds, from 1 [default: as configured, else 900]
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u64>,
@@ -81,6 +84,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     options.default_agent = definitions.first().map(|agent| agent.name.clone());
     options.agents = definitions;
     options.on_shutdown = OnShutdown::Stop;
+    args.retention.apply(&mut options.retention);
     let told = options.clone();
 
     let host = host::start(options, &args.walls).await?;

@@ -15,6 +15,7 @@ pub(crate) mod launch;
 pub(crate) mod logs;
 mod payload;
 pub(crate) mod results;
+mod retention;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 mod signals;

@@ -13,6 +13,7 @@ use yaml_serde::{Mapping, Value};
 
 use super::environment::{self, variable};
 use super::host;
+use super::retention::RetentionArgs;
 use super::signals::{self, Signals};
 use super::walls::WallArgs;
 use crate::config::state;
@@ -66,6 +67,8 @@ pub(crate) struct Args {
     read_only: Vec<PathBuf>,
     #[command(flatten)]
     walls: WallArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// Print the effective options as JSON, without the values of variables, and leave
     #[arg(long)]
     print_config: bool,
@@ -129,6 +132,7 @@ fn options(args: &Args) -> anyhow::Result<HostOptions> {
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
         options.tls = Some(TlsOptions { cert: std::path::absolute(cert)?, key: std::path::absolute(key)? });
     }
+    args.retention.apply(&mut options.retention);
     match args.on_shutdown {
         Some(Shutdown::Stop) => options.on_shutdown = OnShutdown::Stop,
         Some(Shutdown::Leave) => options.on_shutdown = OnShutdown::Leave,

@@ -2,7 +2,7 @@
 
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
-use agentcore_runtime::ResourceLimitsForm;
+use agentcore_runtime::{AgentRetention, ResourceLimitsForm};
 use agentcore_sandbox::{NetworkMode, ResourceLimits};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -30,6 +30,8 @@ pub(crate) struct AgentEntry {
     /// What one of its sessions may use, in the words of the host's options: a key of our own, too.
     #[serde(default, with = "ResourceLimitsForm")]
     pub(crate) limits: ResourceLimits,
+    /// How much a host keeps of what it was asked: another key of our own.
+    pub(crate) retention: Option<AgentRetention>,
     aws: Option<Aws>,
     bedrock_agentcore: Option<Deployment>,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use agentcore_auth::jwt::JwtConfiguration;
 use agentcore_protocol::LifecycleLimits;
 use agentcore_protocol::lifecycle::{InvalidLifecycle, LifecycleBounds, LifecycleConfiguration};
+use agentcore_runtime::AgentRetention;
 use agentcore_sandbox::{NetworkMode, ResourceLimits};
 
 use super::agent::AgentEntry;
@@ -31,6 +32,8 @@ pub(crate) struct Launchable {
     pub(crate) network: Option<NetworkMode>,
     /// What one of its sessions may use.
     pub(crate) limits: ResourceLimits,
+    /// How much is kept of what it was asked, if that is said.
+    pub(crate) retention: Option<AgentRetention>,
 }
 
 /// Why an agent cannot be launched.
@@ -92,6 +95,7 @@ impl Launchable {
             request_headers,
             network: entry.network,
             limits: entry.limits,
+            retention: entry.retention,
         })
     }
 

@@ -25,6 +25,7 @@ use checkpoint::Due;
 use schema::Connections;
 use writer::Job;
 
+pub(crate) use invocations::Kept;
 pub(crate) use read::SessionFilter;
 pub(crate) use record::{Change, IncarnationRecord, NewIncarnation, Phase, TimelineEntry};
 pub(crate) use tasks::{

@@ -158,6 +158,26 @@ async fn what_was_written_before_a_session_ended_without_a_host_is_read_by_the_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_journal_that_was_put_aside_is_read_to_its_end_and_removed() {
+    let (host, session, journal) = begin("aside").await;
+    journal.started(1);
+    until(&host, |task| task["task_id"] == 1).await;
+    let previous = journal.0.with_file_name("tasks.1.jsonl");
+    journal.completed(1, "before");
+    std::fs::rename(&journal.0, &previous).unwrap();
+    journal.started(2);
+    until(&host, |task| task["task_id"] == 2).await;
+    assert_eq!(list(&host, "?task_id=1").await[0]["result"], "before");
+    while previous.exists() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    journal.completed(2, "after");
+    until(&host, |task| task["result"] == "after").await;
+    assert!(!host.timeline(&session).await.contains(&"journal_restarted".to_owned()));
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_journal_full_of_garbage_harms_nobody_and_is_told() {
     let (host, session, journal) = begin("garbage").await;
     journal.write("no json");

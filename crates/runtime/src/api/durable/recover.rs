@@ -12,7 +12,7 @@ use crate::api::{Api, ApiError};
 use crate::invocations::{Answer, End, Live, NewInvocation, State};
 use crate::options::Retention;
 use crate::session::NotAdmitted;
-use crate::store::{StoreError, Write};
+use crate::store::{Kept, StoreError, Write};
 
 /// Why what ran when a host died did not come to its end.
 const LOST: &str = "the host ended while it ran";
@@ -93,13 +93,17 @@ pub(crate) async fn keep_within_bounds(api: Arc<Api>, retention: Retention) {
     }
 }
 
-async fn expire(api: &Api, retention: Retention) -> Result<(), StoreError> {
+async fn expire(api: &Arc<Api>, retention: Retention) -> Result<(), StoreError> {
     let now = api.clock.timestamp().unix_millis();
-    let age = u64::try_from(retention.invocation_age.as_millis()).unwrap_or(u64::MAX);
-    let before = Timestamp::from_unix_millis(now.saturating_sub(age));
     loop {
-        let expired =
-            api.store.expired_invocations(before, retention.invocations_per_agent, TOGETHER).await?;
+        let host = api.clone();
+        let kept = move |agent: &str| {
+            let own = host.manager.agent(agent).and_then(|agent| agent.definition.retention);
+            let (most, age) = retention.of_invocations(own);
+            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            Kept { most, ended_after: Timestamp::from_unix_millis(now.saturating_sub(age)) }
+        };
+        let expired = api.store.expired_invocations(kept, TOGETHER).await?;
         if expired.is_empty() {
             return Ok(());
         }

@@ -25,19 +25,26 @@ const EXPIRED: &str = "
     )
     LIMIT ?5";
 
+/// What is kept of one agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// The newest, so many.
+    pub(crate) most: u32,
+    /// Of those, what ended since.
+    pub(crate) ended_after: Timestamp,
+}
+
 impl Store {
-    /// Those that are to be forgotten: what ended before `before`, and what is beyond the newest
-    /// `most` of its agent. At most `limit` of each agent.
+    /// Those that are to be forgotten, at most `limit` of each agent.
     pub(crate) async fn expired_invocations(
         &self,
-        before: Timestamp,
-        most: u32,
+        kept: impl Fn(&str) -> Kept + Send + 'static,
         limit: u32,
     ) -> Result<Vec<InvocationId>, StoreError> {
         self.read(move |connection| {
             let mut expired = Vec::new();
             for agent in agents(connection)? {
-                expired.extend(expired_of(connection, &agent, before, most, limit)?);
+                expired.extend(expired_of(connection, &agent, kept(&agent), limit)?);
             }
             Ok(expired)
         })
@@ -62,17 +69,17 @@ fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
 fn expired_of(
     connection: &Connection,
     agent: &str,
-    before: Timestamp,
-    most: u32,
+    kept: Kept,
     limit: u32,
 ) -> Result<Vec<InvocationId>, StoreError> {
+    let Kept { most, ended_after } = kept;
     // What was accepted later has not ended before.
-    let accepted_before = first_id_at(before);
+    let accepted_after = first_id_at(ended_after);
     let mut query = connection.prepare_cached(EXPIRED)?;
-    let before = millis(before);
-    let rows = query.query_map(params![agent, most, accepted_before.as_bytes(), before, limit], |row| {
-        invocation_id(row, 0)
-    })?;
+    let rows = query
+        .query_map(params![agent, most, accepted_after.as_bytes(), millis(ended_after), limit], |row| {
+            invocation_id(row, 0)
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

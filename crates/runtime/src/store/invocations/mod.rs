@@ -7,6 +7,7 @@ mod write;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+pub(crate) use expiry::Kept;
 pub(super) use write::{accept, answering, end, forget, interrupt_all, start};
 
 /// Headers as they go over the wire.

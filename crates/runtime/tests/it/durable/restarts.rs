@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentcore_runtime::AgentRetention;
 use agentcore_sandbox::ScriptedStart;
 use axum::http::StatusCode;
 
@@ -61,7 +62,9 @@ async fn what_no_agent_had_is_begun_by_the_next_host() {
 #[tokio::test(start_paused = true)]
 async fn what_is_past_its_time_or_too_much_is_forgotten_with_its_files() {
     let host = TestHost::start_with(|options| {
-        options.retention.invocations_per_agent = 3;
+        // What an agent says of itself goes before it.
+        options.retention.invocations_per_agent = 1;
+        options.agents[0].retention = Some(AgentRetention { invocations: Some(3), days: None });
         options.retention.invocation_age = Duration::from_secs(3_600);
     })
     .await;
