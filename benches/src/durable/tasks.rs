@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use agentcore_protocol::journal::{FILE_NAME, JournalLine, TaskChange};
 use agentcore_protocol::{TaskId, Timestamp};
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use rusqlite::Connection;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
@@ -87,9 +88,10 @@ struct Agent {
 
 impl Agent {
     fn of_the_only_session(state: &Path) -> anyhow::Result<Self> {
-        let folders: Vec<PathBuf> =
-            fs::read_dir(state.join("i"))?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-        let folder = folders.first().context("the session has no folder")?.join("journal");
+        // An agent in memory has no folder until somebody needs one.
+        let database = Connection::open(state.join("agentcore.db"))?;
+        let name: String = database.query_row("SELECT folder FROM incarnations", [], |row| row.get(0))?;
+        let folder = state.join("i").join(name).join("journal");
         fs::create_dir_all(&folder)?;
         Ok(Self { journal: OpenOptions::new().create(true).append(true).open(folder.join(FILE_NAME))? })
     }

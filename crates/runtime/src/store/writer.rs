@@ -17,10 +17,10 @@ use super::{StoreError, Write, blocking};
 
 /// Most writes in one transaction, so that the first does not wait for the thousandth.
 const BATCH: usize = 256;
-/// Between two looks at the queue while it fills.
+/// Between two looks at the queue while it fills; the kernel makes it twice that.
 const LOOK: Duration = Duration::from_micros(50);
 /// After so many looks that found nothing, nobody else is coming.
-const EMPTY_LOOKS: u32 = 2;
+const EMPTY_LOOKS: u32 = 3;
 /// A commit that is faster than this is not worth waiting for others.
 const FAST: Duration = Duration::from_micros(500);
 
@@ -53,54 +53,64 @@ impl Job {
 /// Writes until every handle is gone.
 pub(super) async fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>, mut due: Due) {
     let mut jobs = Vec::new();
-    let mut last = Commit { ended: Instant::now(), taken: Duration::ZERO };
+    let mut last = Commit { ended: Instant::now(), taken: Duration::ZERO, callers: 0, writes: 0 };
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let mut batch = std::mem::take(&mut jobs);
         let committed = blocking(move || {
-            gather(&mut queue, &mut batch, last.patience());
+            gather(&mut queue, &mut batch, last);
+            let (callers, writes) = (callers(&batch), batch.len());
             let began = Instant::now();
-            let writes = batch.len();
             commit(&mut connection, batch);
             let ended = Instant::now();
-            Ok((connection, queue, writes, Commit { ended, taken: ended - began }))
+            Ok((connection, queue, Commit { ended, taken: ended - began, callers, writes }))
         });
-        let writes;
         match committed.await {
-            Ok(back) => (connection, queue, writes, last) = back,
+            Ok(back) => (connection, queue, last) = back,
             // The thread panicked or the runtime is going down; every waiter learns of it, as the
             // jobs and the queue are gone.
             Err(_) => return,
         }
-        due.count(writes);
+        due.count(last.writes);
     }
 }
 
-/// When the last commit was, and how long it took.
+/// What is remembered of a commit.
 #[derive(Clone, Copy)]
 struct Commit {
     ended: Instant,
     taken: Duration,
+    /// How many callers were told, who may be back with their next request.
+    callers: usize,
+    writes: usize,
 }
 
 impl Commit {
-    /// How long to wait for others at most before the next one. Nobody comes back from a commit that
-    /// is long over: who is alone is served at once.
+    /// How long to wait at most for those who were told. Nobody comes back from a commit that is long
+    /// over: who is alone is served at once.
     fn patience(self) -> Duration {
         let is_recent = self.ended.elapsed() < self.taken;
-        if is_recent && self.taken >= FAST { self.taken / 2 } else { Duration::ZERO }
+        let is_worth_it = self.callers > 0 && self.taken >= FAST;
+        if is_recent && is_worth_it { self.taken / 2 } else { Duration::ZERO }
     }
 }
 
-/// Takes what comes in until nothing does.
-fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, patience: Duration) {
-    let began = Instant::now();
+/// How many of them are what a caller waits for.
+fn callers(jobs: &[Job]) -> usize {
+    jobs.iter().filter(|job| matches!(job.write, Write::Accept(_))).count()
+}
+
+/// Takes what comes in until those whom the last commit told are back, or nothing more comes.
+fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: Commit) {
+    let (began, patience) = (Instant::now(), last.patience());
+    let mut missing = last.callers;
     let mut empty = 0;
-    while empty < EMPTY_LOOKS && jobs.len() < BATCH && began.elapsed() < patience {
+    while missing > 0 && empty < EMPTY_LOOKS && jobs.len() < BATCH && began.elapsed() < patience {
         // A timer of the runtime's would be twenty times too coarse.
         thread::park_timeout(LOOK);
         let before = jobs.len();
         jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH - before));
         empty = if jobs.len() == before { empty + 1 } else { 0 };
+        missing = missing.saturating_sub(callers(&jobs[before..]));
     }
 }
 
@@ -150,4 +160,60 @@ fn apply_all(
     }
     transaction.commit()?;
     Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
+    use axum::http::HeaderMap;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::invocations::{NewInvocation, Payload, Request};
+    use crate::key::{Principal, SessionKey};
+
+    fn accept() -> Job {
+        let key = SessionKey {
+            principal: Principal::local(),
+            agent: "writer".into(),
+            session: SessionId::from(Uuid::from_u128(7)),
+        };
+        Job::silent(Write::Accept(Box::new(NewInvocation {
+            id: InvocationId::try_from(Uuid::from_u128((7 << 76) | (8 << 60))).unwrap(),
+            key,
+            incarnation: IncarnationId::try_from(Uuid::from_u128(1)).unwrap(),
+            accepted_at: Timestamp::from_unix_millis(1),
+            started: false,
+            idempotency: None,
+            request: Request { headers: HeaderMap::new(), payload: Payload::InFile },
+        })))
+    }
+
+    /// How many are taken of two callers who wait, after a commit that took so long.
+    async fn taken_after(taken: Duration, callers: usize, pause: Duration) -> usize {
+        let (sender, mut queue) = mpsc::channel(9);
+        let last = Commit { ended: Instant::now(), taken, callers, writes: callers };
+        for job in [accept(), accept()] {
+            sender.send(job).await.ok().unwrap();
+        }
+        tokio::time::advance(pause).await;
+        let mut batch = vec![Job::silent(Write::Nothing)];
+        gather(&mut queue, &mut batch, last);
+        batch.len() - 1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_whom_the_last_commit_told_share_the_next_one() {
+        let sync = Duration::from_millis(4);
+        assert_eq!(taken_after(sync, 2, Duration::ZERO).await, 2);
+        assert_eq!(taken_after(sync, 5, Duration::ZERO).await, 2, "it does not wait for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_callers_who_are_not_expected_back() {
+        let sync = Duration::from_millis(4);
+        assert_eq!(taken_after(sync, 0, Duration::ZERO).await, 0, "nobody was told");
+        assert_eq!(taken_after(sync, 2, sync).await, 0, "it is long over");
+        assert_eq!(taken_after(FAST / 2, 2, Duration::ZERO).await, 0, "a sync costs next to nothing");
+    }
 }
