@@ -19,8 +19,6 @@ use super::{StoreError, Write, blocking};
 const BATCH: usize = 256;
 /// Between two looks at the queue while it fills; the kernel makes it twice that.
 const LOOK: Duration = Duration::from_micros(50);
-/// After so many looks that found nothing, nobody else is coming.
-const EMPTY_LOOKS: u32 = 3;
 /// A commit that is faster than this is not worth waiting for others.
 const FAST: Duration = Duration::from_micros(500);
 
@@ -92,6 +90,11 @@ impl Commit {
         let is_worth_it = self.callers > 0 && self.taken >= FAST;
         if is_recent && is_worth_it { self.taken / 2 } else { Duration::ZERO }
     }
+
+    /// After how many looks that found nothing nobody else is coming: about a quarter of a commit.
+    fn most_empty_looks(self) -> u128 {
+        self.taken.as_micros() / (8 * LOOK.as_micros()) + 1
+    }
 }
 
 /// How many of them are what a caller waits for.
@@ -104,7 +107,7 @@ fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: Commit) {
     let (began, patience) = (Instant::now(), last.patience());
     let mut missing = last.callers;
     let mut empty = 0;
-    while missing > 0 && empty < EMPTY_LOOKS && jobs.len() < BATCH && began.elapsed() < patience {
+    while missing > 0 && empty < last.most_empty_looks() && jobs.len() < BATCH && began.elapsed() < patience {
         // A timer of the runtime's would be twenty times too coarse.
         thread::park_timeout(LOOK);
         let before = jobs.len();
