@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
-use super::{address, disk, host, invocation, json, session};
+use super::{address, disk, get, host, invocation, json, session};
 use crate::host::wire::Wire;
 use crate::report::{Section, Target};
 use crate::stats::significant;
@@ -39,7 +39,10 @@ pub(super) async fn measure(folder: &Path, quick: bool) -> anyhow::Result<Sectio
         let path = format!("/_agentcore/v1/tasks/{incarnation}/{}", TaskId::from_random(task));
         agent.write(task, TaskChange::Started { name: "measured".into(), metadata: None })?;
         agent.write(task, TaskChange::Progress(RawValue::from_string("0".into())?))?;
-        sleep(APART * 3).await;
+        while wire.exchange(&get(&path)).await?.status != 200 {
+            sleep(APART).await;
+        }
+        sleep(APART).await;
         for value in 1..=4 {
             let began = Instant::now();
             agent.write(task, TaskChange::Progress(RawValue::from_string(value.to_string())?))?;
