@@ -58,6 +58,37 @@ async fn the_same_agent_on_this_package_runs_by_the_command_line() {
     runs_on(&python).await;
 }
 
+/// The example as it is, with a model beside it in the session: its loopback is its own.
+const STRANDS: &str = r#"import os
+import runpy
+
+import scripted_bedrock
+
+with scripted_bedrock.Server() as bedrock:
+    os.environ.update(AWS_ENDPOINT_URL_BEDROCK_RUNTIME=bedrock.url, AWS_REGION="us-west-2",
+                      AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+    runpy.run_path("strands_agent.py", run_name="__main__")
+"#;
+
+#[tokio::test]
+async fn the_strands_example_runs_behind_the_walls_that_there_are_by_default() {
+    let Some(python) = package_python() else { return };
+    let project = Project::new();
+    project.interpreter(&python);
+    project.file("agent.py", STRANDS);
+    project.file("strands_agent.py", include_str!("../../../../examples/python/strands_agent.py"));
+    project.file("scripted_bedrock.py", include_str!("../../../../tests/python/package/scripted_bedrock.py"));
+    project.configure("agent.py", &[]).await;
+    let host = project.launch(&[]).await;
+    let session = session_id("strands");
+
+    let told = project.invoke(&session, r#"{"prompt": "start a 3 second task"}"#).await;
+    assert_eq!(told["message"]["content"], json!([{"text": "It has been started."}]), "{told}");
+    expect_ping(&host.url, &session, "Healthy").await;
+    host.interrupt().await;
+    project.expect_no_processes().await;
+}
+
 async fn runs_on(python: &Path) {
     let project = Project::new();
     project.interpreter(python);
