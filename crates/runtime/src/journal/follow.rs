@@ -39,7 +39,7 @@ pub(crate) struct Journal {
 /// Follows a journal until it is dropped or told to finish.
 pub(crate) struct Follower {
     ending: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<bool>,
 }
 
 impl Follower {
@@ -49,11 +49,12 @@ impl Follower {
         Self { ending, task }
     }
 
-    /// The session has ended: returns once all that its agent wrote is in the store.
-    pub(crate) async fn finish(mut self) {
+    /// The session has ended: returns once all that its agent wrote is in the store, or `false` when
+    /// some of it could not be read or recorded.
+    pub(crate) async fn finish(mut self) -> bool {
         self.ending.cancel();
         // One that panicked has said so in the log.
-        let _ = (&mut self.task).await;
+        (&mut self.task).await.unwrap_or(false)
     }
 }
 
@@ -63,13 +64,14 @@ impl Drop for Follower {
     }
 }
 
-/// Reads the journal of a session that ended without a follower.
-pub(crate) async fn read_to_end(journals: Arc<Journals>, journal: Journal) {
-    Follower::start(journals, journal).finish().await;
+/// Reads the journal of a session that ended without a follower, as [`Follower::finish`] does.
+pub(crate) async fn read_to_end(journals: Arc<Journals>, journal: Journal) -> bool {
+    Follower::start(journals, journal).finish().await
 }
 
-async fn follow(journals: Arc<Journals>, journal: Journal, ending: CancellationToken) {
-    let Some(mut reader) = Reader::open(journals, journal).await else { return };
+/// Whether all of it was taken in by the end.
+async fn follow(journals: Arc<Journals>, journal: Journal, ending: CancellationToken) -> bool {
+    let Some(mut reader) = Reader::open(journals, journal).await else { return false };
     let mut watch: Option<Watch> = None;
     let mut read_at_the_end = 0;
     loop {
@@ -84,11 +86,13 @@ async fn follow(journals: Arc<Journals>, journal: Journal, ending: CancellationT
             (Look::More(bytes), true) => {
                 read_at_the_end += bytes;
                 if read_at_the_end > MOST_AT_THE_END {
-                    return reader.note_the_rest().await;
+                    reader.note_the_rest().await;
+                    return true;
                 }
                 continue;
             }
-            (Look::End | Look::Failed, true) => return,
+            (Look::End, true) => return true,
+            (Look::Failed, true) => return false,
             (_, false) => {}
         }
         pause(&ending, sleep(PAUSE)).await;

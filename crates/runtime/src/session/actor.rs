@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Sleep, timeout};
 
 use super::handle::{Command, SessionHandle};
+use super::leftovers;
 use super::lifecycle::{Action, Event, Lifecycle, Note, PING_TIMEOUT, State};
 use super::ping::ping;
 use super::reason::describe_exit;
@@ -69,6 +70,8 @@ pub(super) struct Actor {
     timer: Pin<Box<Sleep>>,
     /// Follows what the agent writes of its tasks.
     journal: Option<Follower>,
+    /// Its end and what came before are in the store.
+    is_recorded: bool,
 }
 
 impl Actor {
@@ -76,7 +79,7 @@ impl Actor {
     pub(super) async fn run(mut self) -> Outcome {
         loop {
             if matches!(self.life.state(), State::Stopped { .. }) {
-                self.clean_up().await;
+                leftovers::clear(&self.session.folder, self.is_recorded).await;
                 return Outcome::Stopped;
             }
             match self.next().await {

@@ -3,6 +3,7 @@
 mod actor;
 mod gate;
 mod handle;
+mod leftovers;
 mod lifecycle;
 mod manager;
 mod ping;

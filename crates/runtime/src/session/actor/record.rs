@@ -1,9 +1,8 @@
 //! What an actor tells: its handles, the store, and the log.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use agentcore_sandbox::{Sandbox, Usage, remove_tree};
+use agentcore_sandbox::{Sandbox, Usage};
 use tokio::task::spawn_blocking;
 
 use super::Actor;
@@ -14,8 +13,6 @@ use crate::store::{Change, Phase, TimelineEntry, Write};
 
 /// How much of the end of a log explains a failure.
 const LAST_WORDS: usize = 4 * 1024;
-/// What a stopped incarnation does not keep. Its logs, exit and journal stay until the record goes.
-const PERISHABLE: [&str; 3] = ["work", "home", "tmp"];
 
 impl Actor {
     /// Tells everyone what the incarnation has become.
@@ -40,12 +37,16 @@ impl Actor {
             return store.enqueue(write).await;
         }
         // What its tasks came to is on record first: those that are still running by then are lost.
-        if let Some(journal) = self.journal.take() {
-            journal.finish().await;
-        }
+        let tasks_are_recorded = match self.journal.take() {
+            Some(journal) => journal.finish().await,
+            None => true,
+        };
         // What is stopped is cleaned up next, so the record has to be on disk by then.
         match store.write(write).await {
-            Ok(()) => self.environment.journals.tell(self.session.incarnation),
+            Ok(()) => {
+                self.is_recorded = tasks_are_recorded;
+                self.environment.journals.tell(self.session.incarnation);
+            }
             Err(error) => {
                 tracing::error!(incarnation = %self.session.incarnation, error = %error, "cannot record the stop");
             }
@@ -58,15 +59,6 @@ impl Actor {
         let entries = vec![TimelineEntry { at, event: event.to_owned(), detail: Some(detail) }];
         let incarnation = self.session.incarnation;
         self.environment.store.enqueue(Write::Happened { incarnation, entries, change: None }).await;
-    }
-
-    /// Removes what a stopped incarnation does not keep.
-    pub(super) async fn clean_up(&mut self) {
-        let folder = self.session.folder.clone();
-        let cleaned = spawn_blocking(move || remove_perishables(&folder)).await;
-        if let Ok(Err(error)) = cleaned {
-            tracing::warn!(folder = %self.session.folder.display(), error = %error, "cannot clean up");
-        }
     }
 
     /// When the agent is to blame, the end of its log tells why.
@@ -195,11 +187,4 @@ fn reason_of(state: &State) -> Option<&StopReason> {
         State::Stopping { reason, .. } | State::Stopped { reason } => Some(reason),
         _ => None,
     }
-}
-
-fn remove_perishables(folder: &Path) -> std::io::Result<()> {
-    for name in PERISHABLE {
-        remove_tree(&folder.join(name))?;
-    }
-    Ok(())
 }

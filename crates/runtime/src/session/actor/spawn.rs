@@ -84,6 +84,7 @@ impl Actor {
             ping_status: None,
             timer,
             journal: None,
+            is_recorded: false,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::journal::{Journal, read_to_end};
 use crate::logs;
 use crate::options::Retention;
 use crate::session::actor::Actor;
+use crate::session::leftovers;
 use crate::session::lifecycle::Adopted;
 use crate::session::reason::{StopKind, StopReason, describe_exit};
 use crate::store::{Change, IncarnationRecord, Phase, SessionFilter, StoreError, TimelineEntry, Write};
@@ -183,12 +184,14 @@ impl Manager {
             key: record.begun.key.clone(),
             started_at: record.begun.started_at,
         };
-        read_to_end(self.environment.journals.clone(), journal).await;
+        let mut are_recorded = read_to_end(self.environment.journals.clone(), journal).await;
         let write =
             Write::Happened { incarnation: record.begun.id, entries: vec![entry], change: Some(change) };
         if let Err(error) = self.environment.store.write(write).await {
             tracing::error!(incarnation = %record.begun.id, error = %error, "cannot record the end of a session");
+            are_recorded = false;
         }
+        leftovers::clear(folder, are_recorded).await;
     }
 
     /// Removes every folder that belongs to no incarnation on record, and ends what runs in it.
