@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::slice;
 
-use agentcore_runtime::{AgentDefinition, HostOptions, OnShutdown};
+use agentcore_runtime::{AgentDefinition, HOST_TOKEN_FILE, HOST_TOKEN_HEADER, HostOptions, OnShutdown};
 use agentcore_sandbox::python::python_command;
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -139,10 +140,13 @@ impl HostProcess {
     pub(super) async fn stop(&self, agent: &str, session: &str) -> anyhow::Result<()> {
         let mut wire = Wire::open(&self.address()).await?;
         let path = format!("/_agentcore/v1/sessions/{session}");
-        let stop = request(&format!("{path}/stop?agent={agent}"), session, &[], b"");
+        // Where agents share this machine's network, the host asks for it.
+        let token = std::fs::read_to_string(self.state().join(HOST_TOKEN_FILE))?;
+        let shown = format!("{HOST_TOKEN_HEADER}: {token}");
+        let stop = request(&format!("{path}/stop?agent={agent}"), session, slice::from_ref(&shown), b"");
         let answer = wire.exchange(&stop).await?;
         ensure!(answer.status == 202, "session {session} cannot be stopped: {}", text(&answer));
-        let look = format!("GET {path}?agent={agent} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let look = format!("GET {path}?agent={agent} HTTP/1.1\r\nhost: localhost\r\n{shown}\r\n\r\n");
         loop {
             let answer = wire.exchange(look.as_bytes()).await?;
             if text(&answer).contains(r#""state":"stopped""#) {

@@ -27,7 +27,10 @@ use file::AuditFile;
 /// Records that may wait to be written.
 const WAITING: usize = 8_192;
 /// Most records that are written at once.
-const BATCH: usize = 256;
+const BATCH: usize = 1_024;
+/// How long a record waits for others to be written with it. A write for each would take more of the
+/// processor than the request that it tells of.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long lost records stay untold where nothing else is recorded.
 const LOST_PATIENCE: Duration = Duration::from_secs(5);
 /// Refused strangers that are written down per second: their attempts must not push out what others did.
@@ -116,7 +119,13 @@ impl Writer {
         loop {
             let mut lines = Lines::default();
             let mut flushed = match inbox.recv_timeout(LOST_PATIENCE) {
-                Ok(first) => lines.add(first),
+                Ok(first) => {
+                    if matches!(first, Message::Record(_)) {
+                        // Not in `recv`: whoever records meanwhile would have to wake this thread.
+                        thread::park_timeout(GATHER);
+                    }
+                    lines.add(first)
+                }
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };

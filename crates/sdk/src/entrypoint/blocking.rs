@@ -1,11 +1,14 @@
 //! The threads that blocking handlers run on.
 //!
 //! A pool of our own rather than the runtime's: it is bounded, so that handlers queue up instead
-//! of filling the machine with threads, and a process that is told to stop does not wait for it.
+//! of filling the machine with threads, and a process that is told to stop does not wait for it. Its
+//! threads let those go first that answer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use agentcore_sandbox::threads::give_way;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -77,6 +80,9 @@ impl Shared {
     }
 
     fn serve(&self) {
+        if let Err(error) = give_way() {
+            tracing::debug!(%error, "/ping may wait for handlers that compute");
+        }
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
