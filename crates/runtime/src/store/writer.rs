@@ -21,9 +21,6 @@ const BATCH: usize = 256;
 const LOOK: Duration = Duration::from_micros(50);
 /// A commit that is faster than this is not worth waiting for others.
 const FAST: Duration = Duration::from_micros(500);
-/// What a commit counts as at least while no caller waits for the next one: the end of an invocation
-/// goes along with the beginning of its caller's next, which would otherwise wait for two syncs.
-const UNHURRIED: Duration = Duration::from_millis(2);
 
 /// A write, and who waits for it.
 pub(super) struct Job {
@@ -94,11 +91,6 @@ impl Commit {
         if is_recent && is_worth_it { self.taken / 2 } else { Duration::ZERO }
     }
 
-    /// The same for a batch that no caller waits for.
-    fn unhurried(self) -> Self {
-        Self { taken: self.taken.max(UNHURRIED), ..self }
-    }
-
     /// After how many looks that found nothing nobody else is coming: about a quarter of a commit.
     fn most_empty_looks(self) -> u128 {
         self.taken.as_micros() / (8 * LOOK.as_micros()) + 1
@@ -112,7 +104,6 @@ fn callers(jobs: &[Job]) -> usize {
 
 /// Takes what comes in until those whom the last commit told are back, or nothing more comes.
 fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: Commit) {
-    let last = if callers(jobs) == 0 { last.unhurried() } else { last };
     let (began, patience) = (Instant::now(), last.patience());
     let mut missing = last.callers;
     let mut empty = 0;
@@ -201,23 +192,17 @@ mod tests {
         })))
     }
 
-    /// How many are taken of two callers who wait, after a commit that took so long and before one
-    /// of this.
-    async fn taken_with(first: Job, taken: Duration, callers: usize, pause: Duration) -> usize {
+    /// How many are taken of two callers who wait, after a commit that took so long.
+    async fn taken_after(taken: Duration, callers: usize, pause: Duration) -> usize {
         let (sender, mut queue) = mpsc::channel(9);
         let last = Commit { ended: Instant::now(), taken, callers, writes: callers };
         for job in [accept(), accept()] {
             sender.send(job).await.ok().unwrap();
         }
         tokio::time::advance(pause).await;
-        let mut batch = vec![first];
+        let mut batch = vec![Job::silent(Write::Nothing)];
         gather(&mut queue, &mut batch, last);
         batch.len() - 1
-    }
-
-    /// The same when a caller waits already.
-    async fn taken_after(taken: Duration, callers: usize, pause: Duration) -> usize {
-        taken_with(accept(), taken, callers, pause).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,13 +218,5 @@ mod tests {
         assert_eq!(taken_after(sync, 0, Duration::ZERO).await, 0, "nobody was told");
         assert_eq!(taken_after(sync, 2, sync).await, 0, "it is long over");
         assert_eq!(taken_after(FAST / 2, 2, Duration::ZERO).await, 0, "a sync costs next to nothing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_no_caller_waits_for_goes_along_with_what_comes_next_however_fast_the_disk() {
-        let end = || Job::silent(Write::Nothing);
-        assert_eq!(taken_with(end(), FAST / 2, 2, Duration::ZERO).await, 2);
-        assert_eq!(taken_with(end(), FAST / 2, 2, UNHURRIED).await, 0, "it is long over");
-        assert_eq!(taken_with(end(), FAST / 2, 0, Duration::ZERO).await, 0, "nobody was told");
     }
 }
