@@ -5,6 +5,7 @@
 //! `write.rs` and `read.rs`; nothing else in the host knows that this is SQLite.
 
 mod checkpoint;
+mod conditions;
 mod invocations;
 mod read;
 mod record;

@@ -9,6 +9,7 @@ use super::read::{COLUMNS, record};
 use crate::invocations::{Filter, Record, State};
 use crate::key::Principal;
 use crate::store::StoreError;
+use crate::store::conditions::Conditions;
 
 pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Record>, StoreError> {
     let (sql, values) = query(filter);
@@ -17,37 +18,26 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Recor
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Only the conditions that there are, the one that lets least through first.
 fn query(filter: &Filter) -> (String, Vec<Value>) {
-    let text = |value: Option<&str>| value.map(|value| Value::from(value.to_owned()));
-    let unusual = filter.state.filter(|state| *state != State::Completed);
-    let usual = filter.state.filter(|state| *state == State::Completed);
-    let possible = [
-        ("session_id", text(filter.session.as_ref().map(SessionId::as_str))),
-        ("state", unusual.map(|state| state.code().into())),
-        ("agent", text(filter.agent.as_deref())),
-        ("principal", text(filter.principal.as_ref().map(Principal::as_str))),
-        ("state", usual.map(|state| state.code().into())),
-    ];
-    let mut conditions = Vec::new();
-    let mut values = Vec::new();
-    for (column, value) in possible.into_iter().filter_map(|(column, value)| Some((column, value?))) {
-        conditions.push(match (conditions.is_empty(), column) {
-            // In the words of the index, which has only those.
-            (true, "state") if unusual.is_some() => "state = ? AND state <> 2".to_owned(),
-            // Nothing is known of how many have it: most have.
-            (true, "state") => "+state = ?".to_owned(),
-            (true, _) => format!("{column} = ?"),
-            // The sign keeps SQLite from walking another index, which may be that of everything.
-            (false, _) => format!("+{column} = ?"),
-        });
-        values.push(value);
+    let mut conditions = Conditions::default();
+    conditions.text("session_id", filter.session.as_ref().map(SessionId::as_str));
+    match filter.state.filter(|state| *state != State::Completed) {
+        // In the words of the index, which has only those.
+        Some(state) if conditions.is_empty() => {
+            conditions.add("state = ? AND state <> 2", [state.code().into()]);
+        }
+        unusual => conditions.equal("state", unusual.map(State::code)),
+    }
+    conditions.text("agent", filter.agent.as_deref());
+    conditions.text("principal", filter.principal.as_ref().map(Principal::as_str));
+    if filter.state == Some(State::Completed) {
+        // Nothing is known of how many have it: most have.
+        conditions.add("+state = ?", [State::Completed.code().into()]);
     }
     if let Some(before) = filter.before {
-        conditions.push("id < ?".to_owned());
-        values.push(Value::Blob(before.uuid().as_bytes().to_vec()));
+        conditions.add("id < ?", [Value::Blob(before.uuid().as_bytes().to_vec())]);
     }
-    let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
+    let (conditions, mut values) = conditions.into_sql();
     values.push(filter.limit.into());
     (format!("SELECT {COLUMNS} FROM invocations WHERE {conditions} ORDER BY id DESC LIMIT ?"), values)
 }

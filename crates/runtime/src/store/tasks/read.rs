@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{JournalPosition, RecordedTask, TaskFilter, TaskState};
 use crate::key::{Principal, SessionKey};
 use crate::session::reason::StopReason;
+use crate::store::conditions::Conditions;
 use crate::store::read::{malformed, named, parsed, timestamp};
 use crate::store::{Store, StoreError};
 
@@ -57,32 +58,20 @@ fn list(connection: &Connection, filter: &TaskFilter) -> Result<Vec<RecordedTask
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Only the conditions that there are, the one that lets least through first.
 fn query(filter: &TaskFilter) -> (String, Vec<Value>) {
-    let text = |value: Option<&str>| value.map(|value| Value::from(value.to_owned()));
-    let possible = [
-        ("task_id", filter.task_id.map(|task| number(task).into())),
-        ("session_id", text(filter.session.as_ref().map(SessionId::as_str))),
-        ("agent", text(filter.agent.as_deref())),
-        ("principal", text(filter.principal.as_ref().map(Principal::as_str))),
-        ("status", text(filter.state.map(TaskState::as_str))),
-    ];
-    let mut conditions = Vec::new();
-    let mut values = Vec::new();
-    for (column, value) in possible.into_iter().filter_map(|(column, value)| Some((column, value?))) {
-        // The sign keeps SQLite from walking another index, which may be that of everything.
-        let sign = if conditions.is_empty() { "" } else { "+" };
-        conditions.push(format!("{sign}{column} = ?"));
-        values.push(value);
-    }
+    let mut conditions = Conditions::default();
+    conditions.equal("task_id", filter.task_id.map(number));
+    conditions.text("session_id", filter.session.as_ref().map(SessionId::as_str));
+    conditions.text("agent", filter.agent.as_deref());
+    conditions.text("principal", filter.principal.as_ref().map(Principal::as_str));
+    conditions.text("status", filter.state.map(TaskState::as_str));
     if let Some((incarnation, task)) = filter.before {
-        conditions.push(
-            "(started_at, rowid) < (SELECT started_at, rowid FROM tasks WHERE incarnation = ? AND task_id = ?)"
-                .to_owned(),
+        conditions.add(
+            "(started_at, rowid) < (SELECT started_at, rowid FROM tasks WHERE incarnation = ? AND task_id = ?)",
+            [incarnation.to_string().into(), number(task).into()],
         );
-        values.extend([incarnation.to_string().into(), number(task).into()]);
     }
-    let conditions = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
+    let (conditions, mut values) = conditions.into_sql();
     values.push(filter.limit.into());
     let order = "ORDER BY started_at DESC, rowid DESC LIMIT ?";
     (format!("SELECT {COLUMNS} FROM tasks WHERE {conditions} {order}"), values)
