@@ -34,15 +34,14 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Begins to look at the agent's own folders, and at what the descendants of this process but for
-    /// `inner` have open.
-    pub(super) fn begin(folder: &IncarnationFolder, inner: Option<i32>) -> Self {
+    /// Begins to look at the agent's own folders, and at what these processes have open.
+    pub(super) fn begin(folder: &IncarnationFolder, processes: Vec<i32>) -> Self {
         Self {
             held: Amount::default(),
             counted: HashSet::new(),
             roots: folder.own().into(),
             inside: Vec::new(),
-            open_files: OpenFiles::of_descendants(inner),
+            open_files: OpenFiles::of(processes),
             is_too_deep: false,
         }
     }

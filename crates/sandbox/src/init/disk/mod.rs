@@ -19,6 +19,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::look::Look;
 use crate::folder::IncarnationFolder;
+use crate::proc::Proc;
 
 /// For this many bytes of disk a session may have one file or folder: as few as file systems
 /// commonly have room for. It also bounds what a look takes.
@@ -97,7 +98,7 @@ impl DiskWatch {
         if self.next.is_none_or(|due| due > begun) {
             return Found::Fine;
         }
-        let look = self.look.get_or_insert_with(|| Look::begin(&self.folder, self.inner));
+        let look = self.look.get_or_insert_with(|| Look::begin(&self.folder, agents_processes(self.inner)));
         let is_over = look.go_on();
         let Some(left) = self.bound.less(look.held()).filter(|_| !look.is_too_deep()) else {
             (self.is_exceeded, self.next, self.look) = (true, None, None);
@@ -121,6 +122,13 @@ impl DiskWatch {
              what is not needed, or raise limits.disk_bytes of the agent"
         )
     }
+}
+
+/// The descendants of this process, but for `inner`.
+fn agents_processes(inner: Option<i32>) -> Vec<i32> {
+    let mut processes = Proc::default().descendants(std::process::id().cast_signed());
+    processes.retain(|pid| Some(*pid) != inner);
+    processes
 }
 
 /// Keeps every single file that the calling process will write a sixteenth below a session's bound of

@@ -7,7 +7,6 @@ use nix::sys::stat::{FileStat, SFlag, fstatat};
 
 use super::entry::Folder;
 use super::look::is;
-use crate::proc::Proc;
 
 /// What a session's processes have open.
 pub(super) struct OpenFiles {
@@ -19,9 +18,7 @@ pub(super) struct OpenFiles {
 }
 
 impl OpenFiles {
-    pub(super) fn of_descendants(inner: Option<i32>) -> Self {
-        let mut processes = Proc::default().descendants(std::process::id().cast_signed());
-        processes.retain(|pid| Some(*pid) != inner);
+    pub(super) fn of(processes: Vec<i32>) -> Self {
         Self { processes, descriptors: None, devices: Vec::new() }
     }
 

@@ -27,14 +27,15 @@ impl Session {
         self.folder().work()
     }
 
-    fn look(&self) -> Look {
-        let mut look = Look::begin(&self.folder(), None);
+    // Other tests of this program have children, too, with deleted files open: they are not this session's.
+    fn look(&self, processes: Vec<i32>) -> Look {
+        let mut look = Look::begin(&self.folder(), processes);
         while !look.go_on() {}
         look
     }
 
     fn held(&self) -> Amount {
-        self.look().held()
+        self.look(Vec::new()).held()
     }
 
     fn watch(&self, bytes: u64) -> DiskWatch {
@@ -94,13 +95,18 @@ fn a_deleted_file_counts_while_somebody_has_it_open() {
     let before = session.held();
     let holds = |file: File| Command::new("sleep").arg("1000").stdin(Stdio::from(file)).spawn().unwrap();
     let mut children = [holds(file.try_clone().unwrap()), holds(file)];
-    let after = session.held();
+    let processes: Vec<_> = children.iter().map(|child| child.id().cast_signed()).collect();
+    let all_agents = agents_processes(None);
+    let but_for_the_first = agents_processes(Some(processes[0]));
+    let after = session.look(processes.clone()).held();
     for child in &mut children {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    // Other tests of this program have children, too.
-    assert!((5 * MIB..9 * MIB).contains(&(after.bytes - before.bytes)), "{before:?} {after:?}");
+    assert_eq!(after.files - before.files, 1);
+    assert!((5 * MIB..6 * MIB).contains(&(after.bytes - before.bytes)), "{before:?} {after:?}");
+    assert!(processes.iter().all(|pid| all_agents.contains(pid)));
+    assert!(!but_for_the_first.contains(&processes[0]) && but_for_the_first.contains(&processes[1]));
 }
 
 #[test]
@@ -122,7 +128,7 @@ fn no_folder_is_so_deep_that_it_is_overlooked() {
         deep.push("d");
     }
     fs::create_dir_all(&deep).unwrap();
-    assert!(session.look().is_too_deep());
+    assert!(session.look(Vec::new()).is_too_deep());
     let mut watch = session.watch(u64::MAX);
     assert_eq!(watch.tick(|| Duration::MAX / 2), Found::TooMuch);
 }
