@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::SystemClock;
-use agentcore_runtime::{AgentDefinition, Host, HostOptions};
+use agentcore_runtime::{AgentDefinition, Host, HostOptions, host_runtime};
 use agentcore_sandbox::InMemoryKind;
 use bytes::Bytes;
 use futures_util::stream;
@@ -27,7 +27,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The body of the hidden command.
 pub(crate) fn serve_host(folder: PathBuf, port: u16) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = host_runtime()?;
     runtime.block_on(async {
         let kind = InMemoryKind::new(Arc::new(SystemClock), |_, io| async move {
             // A connection that breaks is its caller's business.

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         return agentcore_sandbox::init::run(env::args_os().skip(2));
     }
     let cli = cli::Cli::parse_from(cli::spell_out(env::args_os()));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match agentcore_runtime::host_runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             failure::report(&error.into());

@@ -28,6 +28,7 @@ mod rate;
 mod registry;
 mod session;
 mod store;
+mod threads;
 mod time;
 mod watched;
 
@@ -42,3 +43,4 @@ pub use options::{
 pub use registry::AwsIdentity;
 pub use session::reason::{StopKind, StopReason};
 pub use store::StoreError;
+pub use threads::host_runtime;

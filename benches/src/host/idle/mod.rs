@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::SystemClock;
-use agentcore_runtime::{AgentDefinition, Host, HostOptions};
+use agentcore_runtime::{AgentDefinition, Host, HostOptions, host_runtime};
 use anyhow::{Context, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use procfs::process::Process;
@@ -161,7 +161,7 @@ pub(crate) fn serve_host(folder: PathBuf, port: u16) -> anyhow::Result<()> {
     options.limits.new_sessions_per_second = SESSIONS;
     let clock = Arc::new(SystemClock);
     let kind = Arc::new(StubKind::new(folder, clock.clone()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = host_runtime()?;
     runtime.block_on(async {
         let host = Host::start(options, kind, clock).await?;
         host.serve_until(std::future::pending()).await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use agentcore_protocol::SystemClock;
-use agentcore_runtime::{AgentDefinition, Host, HostOptions};
+use agentcore_runtime::{AgentDefinition, Host, HostOptions, host_runtime};
 use agentcore_sandbox::{ProcessKind, ProcessOptions, WallReport};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,7 +37,7 @@ pub(crate) fn serve_host(options: &Path, has_walls: bool) -> anyhow::Result<()> 
     if has_walls {
         sandboxes.walls = sandboxes.probe()?.standing;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = host_runtime()?;
     runtime.block_on(async {
         let clock = Arc::new(SystemClock);
         let kind = ProcessKind::new(sandboxes, clock.clone())?;

@@ -17,10 +17,10 @@ mod writer;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use checkpoint::Due;
 use schema::Connections;
@@ -124,9 +124,9 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = self.reader.clone();
-        // A query that panicked has left the connection as it was.
-        blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner))).await
+        // Its turn is awaited here: a thread for each of those who wait would cost more than the queries.
+        let reader = self.reader.clone().lock_owned().await;
+        blocking(move || query(&reader)).await
     }
 }
 
