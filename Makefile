@@ -7,6 +7,8 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 AGENTCORE := $(abspath $(TARGET))/release/agentcore
 DOCUMENT_AGENT := $(abspath $(TARGET))/release/document-agent
+# What the document agent reads by default. It is no part of its project, so its session is shown it.
+CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 # Where `make run` keeps its configuration and its state: a folder of its own, so that nothing in
 # the checkout changes.
 RUN := $(TARGET)/run
@@ -47,7 +49,7 @@ run: ## Build the document agent, launch it on the host at port 8080, and print 
 	  '  curl http://localhost:8080/ping' \
 	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"progress\"}'" \
 	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
-	@cd $(RUN) && exec $(AGENTCORE) launch -l
+	@cd $(RUN) && exec $(AGENTCORE) launch -l --env CARGO_HOME=$(CARGO_FOLDER) --read-only $(CARGO_FOLDER)/registry/src
 
 test: lint docs test-rust test-aws test-python ## Format, lint, unit, integration and doc tests, docs without warnings, boto3, Python tests
 

@@ -288,6 +288,7 @@ impl Lifecycle {
         }
         self.next_ping = Some(now + self.rules.ping_interval);
         let silence = self.silence.take();
+        let was_silent = silence.is_some();
         let before = std::mem::replace(&mut self.state, State::Active { status });
         match &before {
             State::Starting { .. } => {
@@ -308,22 +309,29 @@ impl Lifecycle {
             }
         }
         if !status.is_busy() {
-            self.settle(&before, sent, now, actions);
+            let since = self.idle_since(&before, was_silent, now);
+            self.settle(&before, since, sent, actions);
         }
     }
 
-    /// After a Healthy ping: idle, if nothing happened since the ping was sent.
-    fn settle(&mut self, before: &State, sent: Moment, now: Moment, actions: &mut Vec<Action>) {
+    /// Since when a session is idle that says Healthy now.
+    fn idle_since(&self, before: &State, was_silent: bool, now: Moment) -> Moment {
+        match before {
+            State::Idle { since } => *since,
+            State::Active { status: PingStatus::Healthy } if !was_silent => {
+                self.requests.last_ended.unwrap_or(now)
+            }
+            // It stopped being busy, or blocked, somewhere between the last ping and this one.
+            _ => now,
+        }
+    }
+
+    /// After a Healthy ping: idle since then, if nothing happened since the ping was sent.
+    fn settle(&mut self, before: &State, since: Moment, sent: Moment, actions: &mut Vec<Action>) {
         let Requests { in_flight, last_ended } = self.requests;
         if in_flight || last_ended >= Some(sent) {
             return;
         }
-        let since = match before {
-            State::Idle { since } => *since,
-            State::Active { status: PingStatus::Healthy } => last_ended.unwrap_or(now),
-            // It stopped being busy somewhere between the last ping and this one.
-            _ => now,
-        };
         self.state = State::Idle { since };
         if !matches!(before, State::Idle { .. }) {
             actions.push(Action::Record(Note::Idle { since }));

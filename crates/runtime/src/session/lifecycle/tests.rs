@@ -177,6 +177,13 @@ fn silence_right_after_a_request_counts_as_busy_because_the_request_may_have_lef
 }
 
 #[test]
+fn the_idle_clock_of_a_session_that_was_blocked_starts_when_it_answers_again() {
+    let silent = Driven::idle().requests(10.0, false, Some(10.0)).silent(12.0, 22.0);
+    let answering = silent.pong(1_000.0, 1_001.0, PingStatus::Healthy);
+    assert_eq!((answering.idle_since(), answering.closes()), (Some(at(1_001.0)), None));
+}
+
+#[test]
 fn a_host_that_was_stopped_itself_does_not_blame_its_agents() {
     let woken = Driven::idle().silent(3.0, 500.0);
     assert_eq!((woken.stopping(), woken.closes()), (None, None));

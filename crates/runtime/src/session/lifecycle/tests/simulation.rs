@@ -155,6 +155,10 @@ impl Session {
                     }
                     None => {
                         simulated.last_silent = self.now;
+                        if matches!(simulated.life.state(), State::Active { .. }) {
+                            // Blocked by work, for all that anybody knows.
+                            simulated.last_busy = self.now;
+                        }
                         self.step(incarnation, Event::PingFailed { sent, problem: "silence".into() });
                     }
                 }
