@@ -21,6 +21,7 @@ use super::query::Parameters;
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::session::{Agent, SessionHandle};
+use crate::store::Phase;
 
 /// How long the host waits for an agent's own answer to a ping, before it tells what it knows.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
@@ -84,9 +85,11 @@ async fn ping(State(api): State<Arc<Api>>, request: Request) -> Result<Response,
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
             Ok((status, [(CONTENT_TYPE, "application/json")], answer.body).into_response())
         }
-        // It starts, or is blocked; what it said last still holds.
+        // It starts, or is blocked: then it is busy, whatever it said last.
         Ok(Err(_)) | Err(_) => {
-            let status = session.published().ping_status.unwrap_or(PingStatus::Healthy);
+            let published = session.published();
+            let is_busy = published.phase == Phase::Active;
+            let status = published.ping_status.filter(|_| !is_busy).unwrap_or(PingStatus::busy_if(is_busy));
             Ok(Json(PingReport { status, time_of_last_update: None }).into_response())
         }
     }

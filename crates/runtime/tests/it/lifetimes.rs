@@ -115,6 +115,8 @@ async fn a_blocked_busy_agent_is_waited_for_and_a_silent_idle_one_is_not() {
     assert_eq!(shown["reason"]["kind"], "HealthCheckFailed", "{shown}");
     assert!(shown["reason"]["detail"].as_str().unwrap().contains("no answer within 10 s"), "{shown}");
     assert_eq!(host.state(&busy).await, "active");
+    let ping = format!("/ping?X-Amzn-Bedrock-AgentCore-Runtime-Session-Id={busy}");
+    assert_eq!(host.get(&ping).await.json()["status"], "HealthyBusy");
     host.kind.agents()[0].listen();
     pass(5).await;
     let timeline = host.timeline(&busy).await;

@@ -130,6 +130,29 @@ async fn a_caller_whose_connection_breaks_does_not_end_a_plain_invocation() {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_reaches_its_caller_as_far_as_it_came() {
+    let host = serve().await;
+    let mut caller = host.connect().await;
+    let request = b"POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+    caller.write_all(request).await.unwrap();
+    let mut whole = [0; 12];
+    caller.read_exact(&mut whole).await.unwrap();
+    assert_eq!(&whole, b"HTTP/1.1 200");
+    // Head, part and end of the connection come together.
+    *host.behaviour.raw.lock().unwrap() = Some(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"part\":");
+    // By then no connection to the agent rests any more.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mut caller = host.connect().await;
+    caller.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = caller.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"part\":"), "{answer}");
+    assert!(answer.contains("agentcore-invocation-id"), "{answer}");
+    host.end().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_what_is_in_flight_and_takes_nothing_more() {
     let host = TestHost::start().await.serve();
     let mut caller = host.connect().await;

@@ -23,6 +23,8 @@ pub(crate) struct AgentBody {
     patience: Duration,
     /// Set once the body does not come in one go, as most do.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Why it breaks off, once all that came before is on its way.
+    breaking_off: Option<BrokenOff>,
     over: bool,
 }
 
@@ -42,7 +44,7 @@ impl AgentBody {
         in_flight: InFlight,
         patience: Duration,
     ) -> Self {
-        Self { incoming, link, in_flight, patience, deadline: None, over: false }
+        Self { incoming, link, in_flight, patience, deadline: None, breaking_off: None, over: false }
     }
 
     /// The caller gets an answer that visibly ends too early; the operator gets the reason.
@@ -70,12 +72,21 @@ impl Body for AgentBody {
         if self.over {
             return Poll::Ready(None);
         }
+        if let Some(why) = self.breaking_off.take() {
+            return self.break_off(why);
+        }
         if let Some(link) = &mut self.link {
             link.drive(context);
         }
         match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
-            Poll::Ready(Some(Err(error))) => return self.break_off(BrokenOff::Closed(error)),
+            Poll::Ready(Some(Err(error))) => {
+                // Whoever sends this closes the connection at the error, and with it loses what it has not
+                // sent yet, be it the head: so let it send that first.
+                self.breaking_off = Some(BrokenOff::Closed(error));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(None) => {
                 self.over = true;
                 return Poll::Ready(None);
