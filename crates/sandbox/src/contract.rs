@@ -42,6 +42,9 @@ pub struct SandboxSpec {
     pub network: NetworkMode,
     /// Files and folders that the agent may read, beside its code and what its program needs.
     pub read_only: Vec<PathBuf>,
+    /// Whether the variables and the files of the code may have nothing shown but what is in the code, or
+    /// seen by every agent: where whoever wrote them is not the operator of this machine.
+    pub confined: bool,
 }
 
 /// Bounds on what one sandbox may use; `None` is no bound.

@@ -165,8 +165,11 @@ impl Registry {
         for (endpoint, Endpoint { version, .. }) in &runtime.endpoints {
             let Some(version) = runtime.versions.get(version) else { continue };
             let name = runtime.served_as(endpoint);
+            let mut definition = version.definition.clone();
+            // Records of earlier hosts do not say so of themselves.
+            definition.confined |= version.settings.agent_runtime_artifact.is_some();
             let default_session = self.default_session(&name).await?;
-            self.manager.add_agent(Agent { name, definition: version.definition.clone(), default_session });
+            self.manager.add_agent(Agent { name, definition, default_session });
         }
         Ok(())
     }

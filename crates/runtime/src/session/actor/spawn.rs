@@ -145,6 +145,7 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition, host: &Environmen
         limits: ResourceLimits { disk_bytes: disk_bytes(definition, host), ..definition.limits },
         network: definition.network.unwrap_or(host.network),
         read_only: definition.read_only.clone(),
+        confined: definition.confined,
     }
 }
 

@@ -213,6 +213,60 @@ async fn a_hosts_state_in_the_code_folder_is_hidden() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_hosts_state_is_shown_whatever_names_it() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::behind_with_state_in_code(standing());
+    let other = bench.run(&bench.shell("exec sleep 1000")).await;
+    let state = bench.code().join(".agentcore");
+    let mut spec = bench.shell("exec sleep 1000");
+    spec.env.insert("PYTHONPATH".into(), other.folder().into());
+    spec.env.insert("SSL_CERT_FILE".into(), state.join("keys.json").into());
+    spec.env.insert("SSL_CERT_DIR".into(), "/etc".into());
+    let sandbox = bench.run(&spec).await;
+    let (state, other_folder) = (state.display(), other.folder().display());
+    let seen = format!(
+        "cat {state}/keys.json 2>/dev/null; ls {other_folder} 2>/dev/null; grep -c agent /etc/passwd"
+    );
+    assert_eq!(inside(&*sandbox, &seen).await, "1\n");
+    for sandbox in [sandbox, other] {
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn confined_code_sees_nothing_that_variables_name() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("word"), "found\n").unwrap();
+    let ask = format!("cat {}/word 2>/dev/null || echo nothing", elsewhere.path().display());
+    for (confined, seen) in [(false, "found\n"), (true, "nothing\n")] {
+        let mut spec = bench.shell("exec sleep 1000");
+        spec.env.insert("PYTHONPATH".into(), elsewhere.path().into());
+        spec.confined = confined;
+        let sandbox = bench.run(&spec).await;
+        assert_eq!(inside(&*sandbox, &ask).await, seen);
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn code_below_the_hosts_state_is_refused() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::behind_with_state_in_code(standing());
+    let mut spec = bench.shell("true");
+    spec.code = bench.code().join(".agentcore/i");
+    let refused = bench.kind().start(&spec).await.err().unwrap().to_string();
+    assert!(refused.contains("the host's state"), "{refused}");
+}
+
+#[tokio::test]
 async fn as_many_walls_stand_for_a_user_without_rights() {
     if !nix::unistd::geteuid().is_root() || !stand(&[Wall::User]) {
         return println!("skipped: only root can be somebody else");
