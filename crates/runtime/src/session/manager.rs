@@ -109,7 +109,15 @@ impl Manager {
 
     /// Serves an agent from now on.
     pub(crate) fn add_agent(&self, agent: Agent) {
-        self.note_network(agent.definition.network.unwrap_or(self.environment.network));
+        let network = agent.definition.network.unwrap_or(self.environment.network);
+        self.note_network(network);
+        let shortfall = self.environment.kind.shortfall(network, &agent.definition.limits);
+        if !shortfall.limits.is_empty() {
+            tracing::warn!(
+                agent = %agent.name, limits = shortfall.limits.join(", "),
+                "limits of an agent cannot be kept here (`agentcore doctor` explains)"
+            );
+        }
         self.agents.insert(agent.name.clone(), Arc::new(agent));
     }
 
