@@ -27,10 +27,11 @@ const MARK: &str = "outcome ";
 const SHARED_MEMORY: i32 = 0x0a9e_47c0;
 
 /// Ways to fill a disk, by the names of the functions.
-const DISK_BOMBS: [(&str, &str); 5] = [
+const DISK_BOMBS: [(&str, &str); 6] = [
     ("disk", "fill the disk with many files"),
     ("one_file", "fill the disk with one file"),
     ("deleted", "fill the disk with deleted files"),
+    ("of_a_thread", "fill the disk with deleted files of a thread"),
     ("hidden", "fill the disk where its own user may not look"),
     ("empty", "make empty files without end"),
 ];
