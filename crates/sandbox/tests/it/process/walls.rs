@@ -110,16 +110,23 @@ def call(*arguments):
     result = libc.syscall(*arguments)
     return errno.errorcode[ctypes.get_errno()] if result == -1 else result
 print(call(165, 0, 0, 0, 0, 0), call(272, 0x10000000), call(308, 0, 0), call(250, 0, 0), call(425, 1, 0), call(435, 0, 0))
-for arguments in (38,), (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC), (16, 3, 9), (40, 1):
+for arguments in (38,), (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC), (16, 3, 9), (40, 1), (2, 1, 262), (10, 1, 262), (2, 5, 132):
     try: print(socket.socket(*arguments))
     except OSError as error: print(errno.errorcode[error.errno], end=' ')
+try: socket.socketpair(30, 1)
+except OSError as error: print(errno.errorcode[error.errno], end=' ')
 socket.socket(), socket.socket(16, 3, 0), socket.socketpair()
+for family in 2, 10: socket.socket(family, 1, 6), socket.socket(family, 2, 17), socket.socket(family, 2, 0)
 ";
     let script = script.replace('\n', "\\n").replace('\'', "\"");
     let output = inside(&*sandbox, &format!("printf '{}' | python3", script.replace('%', "%%"))).await;
-    // mount, unshare, setns, keyctl, io_uring_setup, clone3; and sockets: ALG, raw, netlink audit, VSOCK.
+    // mount, unshare, setns, keyctl, io_uring_setup, clone3; and sockets: ALG, raw, netlink audit, VSOCK,
+    // MPTCP twice, SCTP; and a pair of TIPC.
     if cfg!(target_arch = "x86_64") {
-        assert_eq!(output, "EPERM EPERM EPERM EPERM ENOSYS ENOSYS\nEPERM EPERM EPERM EPERM ");
+        assert_eq!(
+            output,
+            "EPERM EPERM EPERM EPERM ENOSYS ENOSYS\nEPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM "
+        );
     }
     kill(&*sandbox).await;
 }
