@@ -39,6 +39,6 @@ pub use options::{
     AgentRetention, AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts,
     days,
 };
-pub use registry::AwsIdentity;
+pub use registry::{AwsIdentity, SessionSettings};
 pub use session::reason::{StopKind, StopReason};
 pub use store::StoreError;

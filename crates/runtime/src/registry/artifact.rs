@@ -82,6 +82,8 @@ pub(crate) fn define(
     // Who creates runtimes is no operator of this machine.
     definition.confined = true;
     definition.lifecycle = settings.lifecycle()?;
+    let session = settings.session.clone().unwrap_or_default();
+    (definition.network, definition.limits) = (session.network, session.limits);
     definition.env = environment(&settings.environment_variables);
     definition.authorizer = settings.authorizer().cloned();
     let headers = settings.request_header_configuration.as_ref();

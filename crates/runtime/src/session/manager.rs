@@ -27,6 +27,7 @@ use crate::key::SessionKey;
 use crate::link::Links;
 use crate::options::{HostLimits, Timeouts};
 use crate::rate::TokenBucket;
+use crate::registry::Allowance;
 use crate::store::Phase;
 
 pub(crate) use reconcile::ReconcileError;
@@ -119,6 +120,12 @@ impl Manager {
             );
         }
         self.agents.insert(agent.name.clone(), Arc::new(agent));
+    }
+
+    /// What those agents may have that come by the API.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let host_network = self.environment.network == NetworkMode::Host;
+        Allowance { host_network, disk_bytes: self.environment.disk_bytes }
     }
 
     /// Whether there is, or was since the host started, an agent that may reach this machine's own network. It is
