@@ -38,6 +38,10 @@ pub struct AgentDefinition {
     /// Files and folders that its sessions may read, beside its code and what its program needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read_only: Vec<PathBuf>,
+    /// Whether its variables and the files of its code may have nothing shown to it but what is in the code,
+    /// or seen by every agent. It is so for agents that come by the API.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
     /// What its sessions reach of the network. `None`: what the host's options say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
@@ -100,6 +104,7 @@ impl AgentDefinition {
             request_headers: Vec::new(),
             authorizer: None,
             read_only: Vec::new(),
+            confined: false,
             network: None,
             retention: None,
             limits: ResourceLimits::default(),

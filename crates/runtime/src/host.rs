@@ -169,6 +169,7 @@ impl Host {
             clock: clock.clone(),
             incarnations: state.incarnations(),
             network,
+            require_walls: options.require_walls,
             disk_bytes: options.limits.disk_bytes_per_session,
             journals: journals.clone(),
         };

@@ -40,7 +40,7 @@ pub use options::{
     AgentRetention, AuthOptions, DEFAULT_LISTEN, HostLimits, HostOptions, OnShutdown, Retention, Timeouts,
     days,
 };
-pub use registry::AwsIdentity;
+pub use registry::{AwsIdentity, SessionSettings};
 pub use session::reason::{StopKind, StopReason};
 pub use store::StoreError;
 pub use threads::host_runtime;

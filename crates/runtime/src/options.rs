@@ -45,6 +45,10 @@ pub struct HostOptions {
     /// `None`: `egress` where sandboxes can have networks of their own, else `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
+    /// Whether sessions run only behind every wall, with a network of their own, and with every limit kept
+    /// that is set for them. Those that an earlier host left without are stopped.
+    #[serde(default)]
+    pub require_walls: bool,
     /// What becomes of running sessions when the host shuts down.
     #[serde(default)]
     pub on_shutdown: OnShutdown,
@@ -79,6 +83,7 @@ impl HostOptions {
             code_root: None,
             aws: AwsIdentity::default(),
             network: None,
+            require_walls: false,
             on_shutdown: OnShutdown::default(),
             tls: None,
             auth: AuthOptions::default(),

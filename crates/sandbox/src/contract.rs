@@ -12,7 +12,7 @@ use std::time::Duration;
 use agentcore_protocol::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::NetworkMode;
+use crate::{NetworkMode, Shortfall};
 
 /// Environment variable that every process of a sandbox starts with: the incarnation's folder. By
 /// it those are found that were left behind when init was killed.
@@ -42,6 +42,9 @@ pub struct SandboxSpec {
     pub network: NetworkMode,
     /// Files and folders that the agent may read, beside its code and what its program needs.
     pub read_only: Vec<PathBuf>,
+    /// Whether the variables and the files of the code may have nothing shown but what is in the code, or
+    /// seen by every agent: where whoever wrote them is not the operator of this machine.
+    pub confined: bool,
 }
 
 /// Bounds on what one sandbox may use; `None` is no bound.
@@ -77,6 +80,9 @@ pub trait SandboxKind: Send + Sync + 'static {
 
     /// Whether its sandboxes can have networks of their own.
     fn has_networks(&self) -> bool;
+
+    /// What a sandbox with this network and these limits would go without here.
+    fn shortfall(&self, network: NetworkMode, limits: &ResourceLimits) -> Shortfall;
 }
 
 /// What [`SandboxKind::adopt`] finds.
@@ -121,6 +127,9 @@ pub trait Sandbox: Send + Sync + 'static {
 
     /// What it reaches of the network.
     fn network(&self) -> NetworkMode;
+
+    /// The walls that do not stand around it.
+    fn shortfall(&self) -> Shortfall;
 
     /// Opens a connection to the agent's server.
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>>;

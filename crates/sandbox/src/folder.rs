@@ -21,7 +21,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, ExitStatus, NetworkMode};
+use crate::{Exit, ExitStatus, NetworkMode, Walls};
 
 /// Paths inside the folder of an incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +142,9 @@ pub(crate) struct InitRecord {
     /// What it reaches of the network: all that the machine does, where an older init said nothing.
     #[serde(default)]
     pub(crate) network: NetworkMode,
+    /// The walls that stand around it: none, where an older init said nothing.
+    #[serde(default)]
+    pub(crate) walls: Walls,
 }
 
 /// How an agent ended, as the file says it.

@@ -58,4 +58,4 @@ pub use process::{ProcessKind, ProcessOptions};
 #[cfg(feature = "sessions")]
 pub use removal::remove_tree;
 #[cfg(feature = "sessions")]
-pub use walls::{Missing, NetworkMode, Wall, WallReport, Walls};
+pub use walls::{Missing, NetworkMode, Shortfall, Wall, WallReport, Walls};

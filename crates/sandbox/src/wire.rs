@@ -28,6 +28,7 @@ pub(crate) struct Order {
     pub(crate) network: NetworkMode,
     pub(crate) read_only: Vec<OsString>,
     pub(crate) hidden: Vec<OsString>,
+    pub(crate) confined: bool,
 }
 
 /// [`ResourceLimits`] on the wire.
@@ -75,6 +76,7 @@ impl Order {
             network: spec.network,
             read_only: spec.read_only.iter().map(OsString::from).collect(),
             hidden: options.hidden.iter().map(OsString::from).collect(),
+            confined: spec.confined,
         }
     }
 }

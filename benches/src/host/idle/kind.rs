@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use agentcore_protocol::Clock;
 use agentcore_sandbox::{
-    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, Sandbox, SandboxKind,
-    SandboxSpec, StartError, StopSignal, Usage,
+    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, ResourceLimits, Sandbox,
+    SandboxKind, SandboxSpec, Shortfall, StartError, StopSignal, Usage,
 };
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -45,6 +45,10 @@ impl SandboxKind for StubKind {
     fn has_networks(&self) -> bool {
         true
     }
+
+    fn shortfall(&self, _: NetworkMode, _: &ResourceLimits) -> Shortfall {
+        Shortfall::default()
+    }
 }
 
 struct StubSandbox {
@@ -61,6 +65,10 @@ impl Sandbox for StubSandbox {
 
     fn network(&self) -> NetworkMode {
         NetworkMode::Host
+    }
+
+    fn shortfall(&self) -> Shortfall {
+        Shortfall::default()
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

@@ -5,6 +5,7 @@ mod pack;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use agentcore_runtime::SessionSettings;
 use anyhow::Context as _;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -141,6 +142,8 @@ fn request(args: &Args, entry: &AgentEntry, agent: &Launchable, artifact: Value)
         "lifecycleConfiguration": serde_json::to_value(lifecycle(entry, args.lifecycle()))?,
         "environmentVariables": environment,
     });
+    let session = SessionSettings { network: agent.network, limits: agent.limits };
+    request[SessionSettings::MEMBER] = serde_json::to_value(session)?;
     for (field, value) in [
         ("authorizerConfiguration", &entry.authorizer_configuration),
         ("requestHeaderConfiguration", &entry.request_header_configuration),

@@ -97,6 +97,7 @@ pub(super) async fn start(mut options: HostOptions, asked: &WallArgs) -> anyhow:
     sandboxes.hidden = vec![options.state.clone()];
     let report = walls::look_at(&sandboxes).await?;
     asked.apply(&mut options, &report)?;
+    walls::tell(&report, &options);
     sandboxes.walls = report.standing;
     let kind = ProcessKind::new(sandboxes, clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)

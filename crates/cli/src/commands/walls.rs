@@ -3,8 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 
-use agentcore_runtime::HostOptions;
-use agentcore_sandbox::{NetworkMode, ProcessOptions, Wall, WallReport};
+use agentcore_runtime::{AgentDefinition, HostOptions};
+use agentcore_sandbox::{Missing, NetworkMode, ProcessOptions, Wall, WallReport};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
@@ -12,6 +12,10 @@ use crate::failure::Failure;
 
 /// Name of the hidden subcommand that runs as the init of a sandbox.
 pub(crate) const INIT_COMMAND: &str = "__init";
+
+/// What it means to share the machine's network.
+const SHARED: &str =
+    "these sessions share this machine's network, where they reach its loopback and each other's ports";
 
 /// What is asked of the walls between sessions.
 #[derive(Debug, clap::Args)]
@@ -39,7 +43,8 @@ impl WallArgs {
     /// Puts what is asked before the options, and refuses what this machine cannot do.
     pub(super) fn apply(&self, options: &mut HostOptions, report: &WallReport) -> Result<(), Failure> {
         let hint = "`agentcore doctor` explains what is missing";
-        if self.require_walls && !report.is_complete() {
+        options.require_walls |= self.require_walls;
+        if options.require_walls && !report.is_complete() {
             return Err(Failure::new(format!("not all walls stand: {report}")).hint(hint));
         }
         let can = report.standing.contains(&Wall::Network);
@@ -47,7 +52,7 @@ impl WallArgs {
         let default = options.network.unwrap_or(if can { NetworkMode::Egress } else { NetworkMode::Host });
         let modes: Vec<_> =
             options.agents.iter().filter_map(|agent| agent.network).chain([default]).collect();
-        if self.require_walls && modes.contains(&NetworkMode::Host) {
+        if options.require_walls && modes.contains(&NetworkMode::Host) {
             let message = "agents share this machine's network, which is no wall";
             return Err(Failure::new(message).hint("choose --network egress or --network none"));
         }
@@ -77,8 +82,27 @@ pub(super) async fn look_at(sandboxes: &ProcessOptions) -> anyhow::Result<WallRe
     let report = tokio::task::spawn_blocking(move || looking.probe()).await;
     let report =
         report.context("the look at the walls was cut short")?.context("cannot look at the walls")?;
-    tracing::info!("walls between sessions: {report}");
     Ok(report)
+}
+
+/// Says in the log which walls stand around the sessions of a host.
+pub(super) fn tell(report: &WallReport, options: &HostOptions) {
+    let standing = standing(report, options.network);
+    tracing::info!("walls between sessions: {standing}");
+    let of_its_own = |agent: &&AgentDefinition| agent.network == Some(NetworkMode::Host);
+    let sharing: Vec<&str> = options.agents.iter().filter(of_its_own).map(|agent| &*agent.name).collect();
+    if !sharing.is_empty() && options.network != Some(NetworkMode::Host) {
+        tracing::warn!(agents = sharing.join(", "), "{SHARED}");
+    }
+}
+
+/// The walls that stand around sessions of this network, which is none of them where it is shared.
+fn standing(report: &WallReport, network: Option<NetworkMode>) -> WallReport {
+    let mut standing = report.clone();
+    if network == Some(NetworkMode::Host) && standing.standing.remove(&Wall::Network) {
+        standing.missing.push(Missing { wall: Wall::Network, reason: SHARED.to_owned() });
+    }
+    standing
 }
 
 /// What agents reach where that is not as it should be, why, and how it is mended.
@@ -116,9 +140,6 @@ pub(super) fn sandboxes() -> anyhow::Result<ProcessOptions> {
 
 #[cfg(test)]
 mod tests {
-    use agentcore_runtime::AgentDefinition;
-    use agentcore_sandbox::Missing;
-
     use super::*;
 
     /// A machine with every wall, or with all but networks.
@@ -172,6 +193,32 @@ mod tests {
         for (asked, has_networks) in [(&asked, false), (&shared, true)] {
             assert!(asked.apply(&mut HostOptions::new("/tmp/x"), &machine(has_networks)).is_err());
         }
+    }
+
+    #[test]
+    fn a_network_that_is_shared_is_not_said_to_stand() {
+        for (mode, stands) in
+            [(None, true), (Some(NetworkMode::None), true), (Some(NetworkMode::Host), false)]
+        {
+            let told = standing(&machine(true), mode);
+            assert_eq!((told.standing.contains(&Wall::Network), told.missing.is_empty()), (stands, stands));
+            assert_eq!(
+                told.to_string().contains("network does not: these sessions share"),
+                !stands,
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_can_be_told_in_its_file_to_require_every_wall() {
+        let mut options = HostOptions::new("/tmp/x");
+        options.require_walls = true;
+        assert!(applied(None, &mut options, false).is_err());
+        assert!(applied(Some(Network::Host), &mut options, true).is_err());
+        WallArgs { network: None, require_walls: true }
+            .apply(&mut HostOptions::new("/tmp/x"), &machine(true))
+            .unwrap();
     }
 
     #[test]

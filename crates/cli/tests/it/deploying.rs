@@ -68,6 +68,24 @@ async fn a_project_is_deployed_to_a_host_updated_and_invoked_there() {
 }
 
 #[tokio::test]
+async fn the_network_and_the_limits_of_the_file_go_along() {
+    let secured = Secured::serve().await;
+    let caller = secured.caller(&["--administer", "remote", "--invoke", "remote"]).await;
+    let elsewhere = Project::new();
+    elsewhere.file("agent.py", script::AGENT);
+    let agent = |own: &str| format!("agents: {{remote: {{entrypoint: agent.py, {own}}}}}\n");
+    elsewhere.file(".bedrock_agentcore.yaml", &agent("network: none, limits: {log_bytes: 4096}"));
+    deployed(&elsewhere, &caller).await;
+    let shown = elsewhere.json_with(&caller, &["status", "--json"]).await;
+    let own = json!({"network": "none", "limits": {"log_bytes": 4096}});
+    assert_eq!(shown["deployed"]["runtime"]["x-agentcore"], own, "{shown}");
+    elsewhere.file(".bedrock_agentcore.yaml", &agent("network: host"));
+    let refused = elsewhere.run_with(&caller, &["deploy"]).await;
+    assert!(!refused.success() && refused.stderr.contains("--network host"), "{refused:?}");
+    secured.end().await;
+}
+
+#[tokio::test]
 async fn what_requirements_txt_names_goes_along() {
     let Some(python) = python() else { return };
     let secured = Secured::serve().await;

@@ -84,6 +84,7 @@ async fn the_strands_example_runs_behind_the_walls_that_there_are_by_default() {
 
     let told = project.invoke(&session, r#"{"prompt": "start a 3 second task"}"#).await;
     assert_eq!(told["message"]["content"], json!([{"text": "It has been started."}]), "{told}");
+    project.expect_walls();
     expect_ping(&host.url, &session, "Healthy").await;
     host.interrupt().await;
     project.expect_no_processes().await;
@@ -99,6 +100,7 @@ async fn runs_on(python: &Path) {
 
     let started = project.invoke(&session, "{}").await;
     assert_eq!(started, json!({"session": session, "pid": started["pid"], "peer": null}));
+    project.expect_walls();
     expect_ping(&host.url, &session, "HealthyBusy").await;
     let heard = json!({"session": session, "pid": started["pid"], "heard": "hello"});
     assert_eq!(over_websocket(&host.url, &session, "hello").await, heard, "in the same session");

@@ -40,6 +40,7 @@ async fn the_document_agent_runs_by_the_command_line() {
 
     let answer = project.json(&["invoke", r#"{"prompt": "start processing"}"#, "-l"]).await;
     assert_eq!(answer, serde_json::json!({"status": "started"}));
+    project.expect_walls();
     expect_ping(&host.url, "HealthyBusy").await;
     let status = project.json(&["status", "-v"]).await;
     let session = status["agent"]["session_id"].as_str().unwrap().to_owned();

@@ -12,6 +12,7 @@ use agentcore_sandbox::python::python_command;
 
 use super::error::RegistryError;
 use super::settings::{Artifact, Code, Settings};
+use super::upload::UPLOADS;
 use crate::agent::AgentDefinition;
 
 const FIELD: &str = "agentRuntimeArtifact";
@@ -37,7 +38,7 @@ impl CodeRoot {
     }
 
     /// The real path of `path`, which must be below the root.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, RegistryError> {
+    fn resolve(&self, agent: &str, path: &Path) -> Result<PathBuf, RegistryError> {
         let invalid = |message: String| RegistryError::invalid(FIELD, message);
         let Some(root) = &self.0 else {
             let message = "this host takes no artifacts: start it with --code-root DIR, or launch agents with \
@@ -49,6 +50,13 @@ impl CodeRoot {
         let real = root.join(path).canonicalize().map_err(unreadable)?;
         if !real.starts_with(&root) {
             return Err(invalid(format!("{} is not below the host's code root", path.display())));
+        }
+        // Who administers one agent may not have another's code run, and so read it.
+        let uploads = root.join(UPLOADS);
+        let is_around = uploads.is_dir() && uploads.starts_with(&real);
+        if is_around || (real.starts_with(&uploads) && !real.starts_with(uploads.join(agent))) {
+            let message = "has what was uploaded for other agents: name a folder of this agent's own";
+            return Err(invalid(format!("{} {message}", path.display())));
         }
         Ok(real)
     }
@@ -71,7 +79,11 @@ pub(crate) fn define(
         }
         None => return Err(RegistryError::invalid(FIELD, "name what to run")),
     };
+    // Who creates runtimes is no operator of this machine.
+    definition.confined = true;
     definition.lifecycle = settings.lifecycle()?;
+    let session = settings.session.clone().unwrap_or_default();
+    (definition.network, definition.limits) = (session.network, session.limits);
     definition.env = environment(&settings.environment_variables);
     definition.authorizer = settings.authorizer().cloned();
     let headers = settings.request_header_configuration.as_ref();
@@ -89,11 +101,12 @@ fn executable(name: &str, uri: &str, root: &CodeRoot) -> Result<AgentDefinition,
         let message = "this host runs no containers: name an executable below its code root as file:///path";
         return Err(RegistryError::invalid(FIELD, message));
     };
-    let program = root.resolve(Path::new(path))?;
+    let program = root.resolve(name, Path::new(path))?;
     if !program.is_file() {
         return Err(RegistryError::invalid(FIELD, format!("{path} is no file")));
     }
-    let code = program.parent().unwrap_or(Path::new("/")).to_owned();
+    // All of the folder is shown to it.
+    let code = root.resolve(name, program.parent().unwrap_or(Path::new("/")))?;
     Ok(AgentDefinition::new(name, program, code))
 }
 
@@ -120,8 +133,8 @@ fn python(
     if wrapper.is_some_and(|wrapper| wrapper != TELEMETRY) {
         return Err(invalid(format!("entryPoint names one file, after {TELEMETRY:?} or nothing")));
     }
-    let code = root.resolve(Path::new(prefix.trim_start_matches('/')))?;
-    let script = root.resolve(&code.join(file))?;
+    let code = root.resolve(name, Path::new(prefix.trim_start_matches('/')))?;
+    let script = root.resolve(name, &code.join(file))?;
     if !code.is_dir() || !script.starts_with(&code) || !script.is_file() {
         return Err(invalid(format!("there is no file {file:?} in the folder {prefix:?}")));
     }
@@ -194,6 +207,7 @@ mod tests {
         assert_eq!(python.program, here.join("writer/.venv/bin/python"));
         assert_eq!(python.args.last().unwrap(), here.join("writer/main.py").to_str().unwrap());
         assert_eq!(python.env["MODE"], "test");
+        assert!(python.confined);
         let uri = format!("file://{}", here.join("agent").display());
         assert_eq!(define("writer", &container(&uri), &root).unwrap().program, here.join("agent"));
     }
@@ -213,6 +227,23 @@ mod tests {
         assert!(refusal(&container("file:///bin/sh"), &root).contains("not below"));
         assert!(refusal(&container("docker.io/library/agent"), &root).contains("runs no containers"));
         assert!(refusal(&code("missing", "main.py"), &root).contains("No such file"));
+    }
+
+    #[test]
+    fn nobody_has_run_what_was_uploaded_for_another_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        for agent in ["writer", "writer2"] {
+            let upload = folder.path().join("uploads").join(agent).join("1");
+            std::fs::create_dir_all(&upload).unwrap();
+            std::fs::write(upload.join("main.py"), "").unwrap();
+        }
+        let root = CodeRoot::new(Some(folder.path().to_owned()));
+        assert!(define("writer", &code("uploads/writer/1", "main.py"), &root).is_ok());
+        for (prefix, file) in
+            [("uploads/writer2/1", "main.py"), ("uploads", "writer2/1/main.py"), ("", "x.py")]
+        {
+            assert!(refusal(&code(prefix, file), &root).contains("for other agents"), "{prefix}");
+        }
     }
 
     #[test]

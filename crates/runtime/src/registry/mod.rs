@@ -13,6 +13,7 @@ mod catalogue;
 mod error;
 mod local;
 mod record;
+mod session_settings;
 mod settings;
 mod upload;
 mod uploads;
@@ -35,6 +36,8 @@ pub(crate) use artifact::{BUCKET as LOCAL_BUCKET, CodeRoot, define};
 pub(crate) use catalogue::{Catalogue, Change, NewRuntime};
 pub(crate) use error::RegistryError;
 pub(crate) use record::{DEFAULT_ENDPOINT, Endpoint, Runtime, Version};
+pub(crate) use session_settings::Allowance;
+pub use session_settings::SessionSettings;
 pub(crate) use settings::Settings;
 pub(crate) use upload::{UploadError, prefix as upload_prefix, unpack};
 pub(crate) use uploads::Uploads;
@@ -165,8 +168,12 @@ impl Registry {
         for (endpoint, Endpoint { version, .. }) in &runtime.endpoints {
             let Some(version) = runtime.versions.get(version) else { continue };
             let name = runtime.served_as(endpoint);
+            let mut definition = version.definition.clone();
+            if version.settings.agent_runtime_artifact.is_some() {
+                self.manager.allowance().confine(&mut definition);
+            }
             let default_session = self.default_session(&name).await?;
-            self.manager.add_agent(Agent { name, definition: version.definition.clone(), default_session });
+            self.manager.add_agent(Agent { name, definition, default_session });
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::RegistryError;
+use super::session_settings::SessionSettings;
 use crate::agent::may_be_let_through;
 
 /// Most variables of an environment.
@@ -47,6 +48,9 @@ pub(crate) struct Settings {
     pub(crate) request_header_configuration: Option<RequestHeaders>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     authorizer_configuration: Option<Authorizer>,
+    /// What AWS has no words for. `None`: whoever asked does not know of it.
+    #[serde(default, rename = "x-agentcore", skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<SessionSettings>,
 }
 
 /// What to run.
@@ -115,6 +119,7 @@ impl Settings {
             environment_variables: BTreeMap::new(),
             request_header_configuration: None,
             authorizer_configuration: None,
+            session: None,
         }
     }
 
@@ -154,12 +159,13 @@ impl Settings {
         if self.network_configuration.as_ref().is_some_and(|network| network.network_mode != "PUBLIC") {
             return refuse(
                 "networkConfiguration",
-                "agents use this machine's network: networkMode is PUBLIC",
+                "there are no VPCs here: networkMode is PUBLIC, and the host says what agents reach",
             );
         }
         if let Some(Err(error)) = self.authorizer().map(JwtConfiguration::validate) {
             return refuse("authorizerConfiguration", &error.to_string());
         }
+        self.session.as_ref().map_or(Ok(()), SessionSettings::check)?;
         self.lifecycle()?;
         self.check_protocol()?;
         self.check_environment()?;

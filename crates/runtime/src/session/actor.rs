@@ -25,6 +25,7 @@ use crate::store::Store;
 use crate::time::{HostClock, Moment};
 
 pub(crate) use record::usage;
+pub(super) use spawn::whole;
 
 /// What every actor of a host needs.
 pub(crate) struct Environment {
@@ -34,6 +35,8 @@ pub(crate) struct Environment {
     pub(crate) incarnations: PathBuf,
     /// The network of agents that say nothing of it.
     pub(crate) network: NetworkMode,
+    /// Whether no session may go without a wall or a limit.
+    pub(crate) require_walls: bool,
     /// Bytes of disk for each session of agents that say nothing of it; 0 is no limit.
     pub(crate) disk_bytes: u64,
     pub(crate) journals: Arc<Journals>,

@@ -27,6 +27,7 @@ use crate::key::SessionKey;
 use crate::link::Links;
 use crate::options::{HostLimits, Timeouts};
 use crate::rate::TokenBucket;
+use crate::registry::Allowance;
 use crate::store::Phase;
 
 pub(crate) use reconcile::ReconcileError;
@@ -109,8 +110,22 @@ impl Manager {
 
     /// Serves an agent from now on.
     pub(crate) fn add_agent(&self, agent: Agent) {
-        self.note_network(agent.definition.network.unwrap_or(self.environment.network));
+        let network = agent.definition.network.unwrap_or(self.environment.network);
+        self.note_network(network);
+        let shortfall = self.environment.kind.shortfall(network, &agent.definition.limits);
+        if !shortfall.limits.is_empty() {
+            tracing::warn!(
+                agent = %agent.name, limits = shortfall.limits.join(", "),
+                "limits of an agent cannot be kept here (`agentcore doctor` explains)"
+            );
+        }
         self.agents.insert(agent.name.clone(), Arc::new(agent));
+    }
+
+    /// What those agents may have that come by the API.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let host_network = self.environment.network == NetworkMode::Host;
+        Allowance { host_network, disk_bytes: self.environment.disk_bytes }
     }
 
     /// Whether there is, or was since the host started, an agent that may reach this machine's own network. It is

@@ -15,6 +15,7 @@ mod failures;
 mod hostile;
 mod lifetimes;
 mod limits;
+mod requirements;
 mod restarts;
 mod sessions;
 mod sockets;

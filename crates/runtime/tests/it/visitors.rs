@@ -23,7 +23,7 @@ const CLOSED: [&str; 12] = [
     "POST /runtimes/tester/stopruntimesession",
 ];
 
-async fn asked(host: &TestHost, what: &str, token: Option<&str>) -> Answer {
+pub(crate) async fn asked(host: &TestHost, what: &str, token: Option<&str>) -> Answer {
     let (method, path) = what.split_once(' ').unwrap();
     let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
     if let Some(token) = token {
@@ -32,7 +32,7 @@ async fn asked(host: &TestHost, what: &str, token: Option<&str>) -> Answer {
     Answer::of(host.send(request.body(Body::from("{}")).unwrap()).await).await
 }
 
-fn token(host: &TestHost) -> String {
+pub(crate) fn token(host: &TestHost) -> String {
     std::fs::read_to_string(host.folder.path().join(HOST_TOKEN_FILE)).unwrap()
 }
 

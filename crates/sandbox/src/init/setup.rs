@@ -207,6 +207,7 @@ impl Start {
             port: self.port.number(),
             cgroups: self.cgroups.paths().to_vec(),
             network: self.order.network,
+            walls: self.order.walls,
         };
         write_record(&self.folder.init_record(), &record).in_step(Step::Record)?;
         let reactor = Reactor::new().in_step(Step::BecomeInit)?;

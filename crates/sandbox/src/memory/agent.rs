@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::{World, lock};
 use crate::{
-    BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, Sandbox, SandboxSpec, StopSignal,
-    Usage,
+    BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, Sandbox, SandboxSpec, Shortfall,
+    StopSignal, Usage, Wall,
 };
 
 /// Bytes that a connection holds in each direction before the writer has to wait.
@@ -165,6 +165,10 @@ impl Sandbox for InMemoryAgent {
 
     fn network(&self) -> NetworkMode {
         self.shared.spec.network
+    }
+
+    fn shortfall(&self) -> Shortfall {
+        Shortfall::of(&Wall::ALL.into(), self.shared.spec.network)
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

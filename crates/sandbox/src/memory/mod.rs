@@ -29,7 +29,10 @@ use tokio::io::DuplexStream;
 
 pub use agent::{InMemoryAgent, ScriptedCommand};
 
-use crate::{Adopted, BoxFuture, ExitStatus, Sandbox, SandboxKind, SandboxSpec, StartError};
+use crate::{
+    Adopted, BoxFuture, ExitStatus, NetworkMode, ResourceLimits, Sandbox, SandboxKind, SandboxSpec,
+    Shortfall, StartError, Wall,
+};
 
 type Serve = dyn Fn(InMemoryAgent, DuplexStream) -> BoxFuture<'static, ()> + Send + Sync;
 type RunCommand = dyn Fn(&str) -> ScriptedCommand + Send + Sync;
@@ -152,6 +155,10 @@ impl SandboxKind for InMemoryKind {
     // Its agents reach nothing that the test does not hand them.
     fn has_networks(&self) -> bool {
         true
+    }
+
+    fn shortfall(&self, network: NetworkMode, _: &ResourceLimits) -> Shortfall {
+        Shortfall::of(&Wall::ALL.into(), network)
     }
 }
 

@@ -23,7 +23,10 @@ use agentcore_protocol::Clock;
 use crate::cgroup::CgroupRoots;
 use crate::proc::Proc;
 use crate::walls::{Wall, WallReport, Walls};
-use crate::{Adopted, BoxFuture, EnforceableLimits, Sandbox, SandboxKind, SandboxSpec, StartError};
+use crate::{
+    Adopted, BoxFuture, EnforceableLimits, NetworkMode, ResourceLimits, Sandbox, SandboxKind, SandboxSpec,
+    Shortfall, StartError,
+};
 
 /// How [`ProcessKind`] starts sandboxes.
 #[derive(Debug, Clone)]
@@ -108,6 +111,10 @@ impl SandboxKind for ProcessKind {
 
     fn has_networks(&self) -> bool {
         self.context.options.walls.contains(&Wall::Network)
+    }
+
+    fn shortfall(&self, network: NetworkMode, limits: &ResourceLimits) -> Shortfall {
+        Shortfall::of(&self.context.options.walls, network).with_limits(limits, self.enforceable_limits())
     }
 }
 

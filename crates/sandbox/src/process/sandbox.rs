@@ -12,7 +12,9 @@ use super::{Context, command, post_mortem, usage};
 use crate::folder::{IncarnationFolder, InitRecord};
 use crate::init::KILL_SIGNAL;
 use crate::pidfd::PidFd;
-use crate::{BoxFuture, ExecCommand, Execution, Exit, Io, NetworkMode, Sandbox, StopSignal, Usage, log};
+use crate::{
+    BoxFuture, ExecCommand, Execution, Exit, Io, NetworkMode, Sandbox, Shortfall, StopSignal, Usage, log,
+};
 
 /// One sandbox; its agent runs on when this is dropped.
 pub(super) struct ProcessSandbox {
@@ -53,6 +55,10 @@ impl Sandbox for ProcessSandbox {
 
     fn network(&self) -> NetworkMode {
         self.record.network
+    }
+
+    fn shortfall(&self) -> Shortfall {
+        Shortfall::of(&self.record.walls, self.record.network)
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {

@@ -32,6 +32,7 @@ mod report;
 pub(crate) mod root;
 mod seal;
 mod seccomp;
+mod shortfall;
 pub(crate) mod sys;
 
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ pub(crate) use enclosure::Enclosure;
 pub use network::NetworkMode;
 pub use report::{Missing, WallReport};
 pub(crate) use seal::Seal;
+pub use shortfall::Shortfall;
 
 /// One of the walls. They are put up in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

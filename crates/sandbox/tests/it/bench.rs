@@ -114,6 +114,7 @@ impl Processes {
             limits: ResourceLimits::default(),
             network: NetworkMode::Host,
             read_only: Vec::new(),
+            confined: false,
         }
     }
 
@@ -248,6 +249,7 @@ impl Bench for Closures {
             limits: ResourceLimits::default(),
             network: NetworkMode::Host,
             read_only: Vec::new(),
+            confined: false,
         }
     }
 

@@ -181,6 +181,7 @@ fn no_project(error: &ProjectError) -> Check {
 /// Every agent of the project: whether it can be launched, and whether its interpreter can run it.
 async fn agents(project: &Project) -> Vec<Check> {
     let mut checks = vec![Check::ok("project", project.path().display().to_string())];
+    let enforceable = CgroupRoots::discover().enforceable();
     let mut interpreters: Vec<PathBuf> = Vec::new();
     for name in project.agent_names() {
         let found =
@@ -191,6 +192,7 @@ async fn agents(project: &Project) -> Vec<Check> {
         match found {
             Ok(agent) => {
                 checks.push(Check::ok("agent", format!("{name} runs {}", agent.entrypoint.path.display())));
+                checks.extend(unkept(&agent, enforceable));
                 interpreters.extend(agent.interpreter);
             }
             Err(why) => {
@@ -205,6 +207,21 @@ async fn agents(project: &Project) -> Vec<Check> {
         checks.push(python(&interpreter).await);
     }
     checks
+}
+
+/// The limits of an agent that are not kept here.
+fn unkept(agent: &Launchable, enforceable: EnforceableLimits) -> Option<Check> {
+    let limits = agent.limits;
+    let missing: Vec<&str> = [
+        ("memory_bytes", limits.memory_bytes.is_some() && !enforceable.memory),
+        ("processes", limits.processes.is_some() && !enforceable.processes),
+        ("cpus", limits.cpus.is_some() && !enforceable.cpus),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_missing)| is_missing.then_some(name))
+    .collect();
+    let found = format!("{}: its limits.{} cannot be kept here", agent.name, missing.join(", limits."));
+    (!missing.is_empty()).then(|| Check::note("agent", found, "see what is said of cgroups"))
 }
 
 async fn python(interpreter: &Path) -> Check {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use agentcore_sandbox::Wall;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -237,6 +238,18 @@ impl Project {
     /// The processes of this project's sandboxes.
     pub(crate) fn processes(&self) -> Vec<Sandboxed> {
         processes::below(self.path())
+    }
+
+    /// Sees to it that all that runs of its agents is behind every wall, where every wall can be put up.
+    pub(crate) fn expect_walls(&self) {
+        if crate::walls::standing(&Wall::ALL).is_none() {
+            return;
+        }
+        let agents: Vec<_> = self.processes().into_iter().filter(|one| !one.is_init()).collect();
+        assert!(!agents.is_empty(), "no agent runs");
+        for agent in agents {
+            assert_eq!(agent.gaps(), Vec::<String>::new(), "{agent:?}");
+        }
     }
 
     /// Waits until nothing of any sandbox is left.

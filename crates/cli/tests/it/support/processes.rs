@@ -19,6 +19,24 @@ impl Sandboxed {
         self.command.contains(super::agent::TEST_NAME)
     }
 
+    /// Whether it is ours, not the agent's.
+    pub(super) fn is_init(&self) -> bool {
+        self.command.contains(" __init ")
+    }
+
+    /// What it has in common with this process that it should not, and which rights it has left.
+    pub(super) fn gaps(&self) -> Vec<String> {
+        let own = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+        let pid = self.pid.to_string();
+        let kinds = ["user", "pid", "mnt", "ipc", "uts", "net"];
+        let shared = kinds.into_iter().filter(|kind| own(&pid, kind) == own("self", kind)).map(str::to_owned);
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let sealed =
+            ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"];
+        let open = sealed.into_iter().filter(|line| !status.contains(line)).map(|line| format!("not {line}"));
+        shared.chain(open).collect()
+    }
+
     pub(crate) fn kill(&self) {
         signal(self.pid, Signal::SIGKILL);
     }

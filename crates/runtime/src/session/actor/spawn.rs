@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use agentcore_sandbox::{Adopted as Found, ResourceLimits, Sandbox, SandboxSpec, StopSignal};
+use agentcore_sandbox::{Adopted as Found, ResourceLimits, Sandbox, SandboxSpec, Shortfall, StopSignal};
 use tokio::sync::mpsc;
 
 use super::{Actor, Environment, SessionHandle};
@@ -34,8 +34,12 @@ impl Actor {
             started_at: session.started_at,
         };
         let (store, kind) = (environment.store.clone(), environment.kind.clone());
+        let require_walls = environment.require_walls;
         let starting = Box::pin(async move {
             store.write(Write::Begin(intent)).await.map_err(|error| error.to_string())?;
+            if require_walls {
+                whole(kind.shortfall(spec.network, &spec.limits))?;
+            }
             kind.start(&spec).await.map_err(|error| error.to_string())
         });
         Self { starting: Some(starting), ..Self::around(session, inbox, environment, life) }
@@ -129,6 +133,14 @@ impl Actor {
     }
 }
 
+/// Refuses a sandbox that would go without anything, or does.
+pub(in crate::session) fn whole(shortfall: Shortfall) -> Result<(), String> {
+    if shortfall.is_empty() {
+        return Ok(());
+    }
+    Err(format!("this host requires every wall and limit (--require-walls), and here there is {shortfall}"))
+}
+
 fn folder_name(session: &SessionHandle) -> String {
     session.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -145,6 +157,7 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition, host: &Environmen
         limits: ResourceLimits { disk_bytes: disk_bytes(definition, host), ..definition.limits },
         network: definition.network.unwrap_or(host.network),
         read_only: definition.read_only.clone(),
+        confined: definition.confined,
     }
 }
 

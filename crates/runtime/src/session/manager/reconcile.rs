@@ -18,7 +18,7 @@ use super::{Begun, Manager};
 use crate::journal::{Journal, read_to_end};
 use crate::logs;
 use crate::options::Retention;
-use crate::session::actor::Actor;
+use crate::session::actor::{Actor, whole};
 use crate::session::leftovers;
 use crate::session::lifecycle::Adopted;
 use crate::session::reason::{StopKind, StopReason, describe_exit};
@@ -135,6 +135,10 @@ impl Manager {
         if !is_newest && now.phase.is_current() {
             let why = "a newer incarnation of the same session is current";
             left = Adopted::Stopping(StopReason::new(StopKind::HostLost, why));
+        }
+        let is_whole = if self.environment.require_walls { whole(sandbox.shortfall()) } else { Ok(()) };
+        if let (Err(why), true) = (is_whole, now.phase.is_current()) {
+            left = Adopted::Stopping(StopReason::new(StopKind::StopRequested, why));
         }
         if !matches!(left, Adopted::Stopping(_)) {
             // While the host serves, a caller may have begun one since the records were read.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use agentcore_protocol::headers::SESSION_ID;
+use agentcore_sandbox::NetworkMode;
 use serde_json::{Value, json};
 
 use super::{call, error};
@@ -142,5 +143,35 @@ async fn what_cannot_be_read_is_refused() {
     error(&call(&host, "POST /runtimes/?maxResults=0", &[], "").await, 400, "ValidationException");
     error(&call(&host, "GET /runtimes/tester/?version=7", &[], "").await, 404, "ResourceNotFoundException");
     error(&call(&host, "GET /tags/nothing", &[], "").await, 404, "ResourceNotFoundException");
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_of_the_api_has_the_network_and_the_limits_that_are_asked_for() {
+    let host = host().await;
+    let own = json!({"x-agentcore": {"network": "none", "limits": {"memory_bytes": 1000}}});
+    let created = call(&host, "PUT /runtimes/", &[], request(&host, own.clone())).await;
+    assert_eq!(created.status, 202, "{created:?}");
+    // AWS's clients update it without a word of these.
+    let mut update: Value = serde_json::from_str(&request(&host, json!({}))).unwrap();
+    update.as_object_mut().unwrap().remove("agentRuntimeName");
+    let updated = call(&host, "PUT /runtimes/writer/", &[], update.to_string()).await;
+    assert_eq!(updated.status, 202, "{updated:?}");
+    let session = session_id("limited");
+    let invoked = call(&host, "POST /runtimes/writer/invocations", &[(SESSION_ID, &session)], "{}").await;
+    assert_eq!(invoked.status, 200, "{invoked:?}");
+    let agents = host.kind.agents();
+    let spec = agents.last().unwrap().spec();
+    assert_eq!((spec.network, spec.limits.memory_bytes), (NetworkMode::None, Some(1000)));
+    assert!(spec.confined);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_of_the_api_is_not_let_onto_the_machines_network() {
+    let host = host().await;
+    let wanted = request(&host, json!({"x-agentcore": {"network": "host"}}));
+    let refused = call(&host, "PUT /runtimes/", &[], wanted).await;
+    assert!(refused.status == 400 && refused.text.contains("--network host"), "{refused:?}");
     host.end().await;
 }

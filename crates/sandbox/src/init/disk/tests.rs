@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -107,6 +107,30 @@ fn a_deleted_file_counts_while_somebody_has_it_open() {
     assert!((5 * MIB..6 * MIB).contains(&(after.bytes - before.bytes)), "{before:?} {after:?}");
     assert!(processes.iter().all(|pid| all_agents.contains(pid)));
     assert!(!but_for_the_first.contains(&processes[0]) && but_for_the_first.contains(&processes[1]));
+}
+
+#[test]
+fn a_deleted_file_counts_that_only_a_thread_has_open() {
+    const SCRIPT: &str = "
+import ctypes, sys, tempfile, threading, time
+def hold():
+    assert ctypes.CDLL(None).unshare(0x400) == 0
+    file = tempfile.TemporaryFile(dir=sys.argv[1])
+    file.write(bytes(5 << 20)), file.flush()
+    print('held', flush=True)
+    time.sleep(1000)
+threading.Thread(target=hold).start()
+";
+    let session = Session::new();
+    let before = session.held();
+    let mut python = Command::new("/usr/bin/python3");
+    let mut child = python.args(["-c", SCRIPT]).arg(session.work()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = [0; 4];
+    child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    let after = session.look(vec![child.id().cast_signed()]).held();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!((5 * MIB..6 * MIB).contains(&(after.bytes - before.bytes)), "{before:?} {after:?}");
 }
 
 #[test]

@@ -12,6 +12,11 @@ use super::rules::Net;
 pub(super) const SESSIONS: Net = (Ipv4Addr::new(100, 113, 0, 0), 16);
 /// Link-local addresses, where clouds tell the machine's own secrets.
 pub(super) const LINK_LOCAL: Net = (Ipv4Addr::new(169, 254, 0, 0), 16);
+/// Where Azure and Alibaba do; the first also answers for names, on [`NAMES`].
+pub(super) const METADATA: [Net; 2] =
+    [(Ipv4Addr::new(168, 63, 129, 16), 32), (Ipv4Addr::new(100, 100, 100, 200), 32)];
+/// The port of DNS.
+pub(super) const NAMES: u16 = 53;
 /// Addresses of many.
 pub(super) const MULTICAST: Net = (Ipv4Addr::new(224, 0, 0, 0), 4);
 pub(super) const BROADCAST: Net = (Ipv4Addr::BROADCAST, 32);

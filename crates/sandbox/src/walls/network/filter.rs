@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
-use super::addresses::{BROADCAST, LINK_LOCAL, MULTICAST, SESSIONS};
+use super::addresses::{BROADCAST, LINK_LOCAL, METADATA, MULTICAST, NAMES, SESSIONS};
 use super::rules::{self, Chain, Rule};
 
 const TABLE: &str = "agentcore_session";
@@ -30,6 +30,7 @@ fn chain(this_machine: &[Ipv4Addr], refuse: fn(Rule) -> Rule) -> Chain {
     rules.push(refuse(Rule::new().ipv6()));
     let machine = this_machine.iter().map(|address| (*address, 32));
     let refused = [LINK_LOCAL, SESSIONS, MULTICAST, BROADCAST].into_iter().chain(machine);
+    rules.extend(METADATA.map(|net| refuse(Rule::new().to(net).not_to_port(NAMES))));
     rules.extend(refused.map(|net| refuse(Rule::new().to(net))));
     Chain { name: "output", kind: "filter", hook: InetHookNumber::LocalOut, priority: 0, rules }
 }

@@ -9,13 +9,13 @@ use std::{fs, io};
 
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
-use super::addresses::{LINK_LOCAL, SESSIONS};
+use super::addresses::{LINK_LOCAL, METADATA, NAMES, SESSIONS};
 use super::rules::{self, Chain, Rule};
 
 /// How the host's ends of sessions' links begin.
 pub(super) const LINK_PREFIX: &str = "agc";
 /// The number grows with every change of the rules, so that a newer program installs its own.
-const TABLE: &str = "agentcore_1";
+const TABLE: &str = "agentcore_2";
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Whether this process may make it.
@@ -45,14 +45,15 @@ fn for_this_machine() -> Chain {
 
 fn for_others() -> Chain {
     let from_session = || Rule::new().coming_from_any(LINK_PREFIX);
-    let rules = vec![
+    let mut rules = METADATA.map(|net| from_session().to(net).not_to_port(NAMES).drop()).to_vec();
+    rules.extend([
         from_session().leaving_by_any(LINK_PREFIX).drop(),
         from_session().not_from(SESSIONS).drop(),
         from_session().to(LINK_LOCAL).drop(),
         from_session().ipv6().drop(),
         Rule::new().leaving_by_any(LINK_PREFIX).of_a_known_connection().accept(),
         Rule::new().leaving_by_any(LINK_PREFIX).drop(),
-    ];
+    ]);
     Chain { name: "forward", kind: "filter", hook: InetHookNumber::Forward, priority: -10, rules }
 }
 

@@ -80,6 +80,19 @@ impl Rule {
         self.address(12, net, Operator::NotEqual)
     }
 
+    /// `th dport != PORT`.
+    pub(super) fn not_to_port(self, port: u16) -> Self {
+        const TRANSPORT_HEADER: u32 = 2;
+        const DESTINATION: u32 = 2;
+        self.with(Expressions::Payload(vec![
+            Payload::DestinationRegister(Register::Reg1),
+            Payload::Base(TRANSPORT_HEADER),
+            Payload::Offset(DESTINATION),
+            Payload::Len(2),
+        ]))
+        .compared(Operator::NotEqual, &port.to_be_bytes())
+    }
+
     /// `ct state established,related`.
     pub(super) fn of_a_known_connection(self) -> Self {
         const DESTINATION: u16 = 1;

@@ -15,6 +15,8 @@ use super::*;
 const MACHINE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 const PORT: u16 = 80;
 /// How long to wait for an answer that has to come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,7 +46,9 @@ impl Laboratory {
         within(outside.as_fd(), || {
             let mut links = Links::open()?;
             links.add_address("up0", OUTSIDE, 24)?;
-            links.add_address("up0", METADATA, 32)?;
+            for address in [METADATA, AZURE, ALIBABA] {
+                links.add_address("up0", address, 32)?;
+            }
             links.bring_up("up0")?;
             serve("outside")
         })
@@ -136,7 +140,7 @@ fn a_session_reaches_the_outside_and_itself_and_nothing_else() {
         reaches(&one, Ipv4Addr::LOCALHOST, "session");
         reaches(&one, address_of(&one), "session");
         let gateway = Ipv4Addr::from_bits(address_of(&one).to_bits() - 1);
-        is_kept_from(&one, &[MACHINE, gateway, address_of(&two), METADATA]);
+        is_kept_from(&one, &[MACHINE, gateway, address_of(&two), METADATA, AZURE, ALIBABA]);
         reaches(&machine.outside, MACHINE, "machine");
     });
 }
@@ -148,7 +152,7 @@ fn either_filter_alone_keeps_the_machine_and_other_sessions_closed() {
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
         within(machine.outside.as_fd(), || Links::open()?.add_default_route(MACHINE)).unwrap();
         let (open, other) = (machine.session(false), machine.session(false));
-        let closed = [MACHINE, address_of(&other), METADATA];
+        let closed = [MACHINE, address_of(&other), METADATA, AZURE, ALIBABA];
         for (address, word) in closed.into_iter().zip(["machine", "session", "outside"]) {
             reaches(&open, address, word);
         }
@@ -164,6 +168,18 @@ fn a_session_that_connects_in_vain_hears_so_at_once() {
     on_a_machine_of_its_own(|machine| {
         let refused = asked(&machine.session(true), METADATA, PATIENCE).unwrap_err();
         assert_ne!(refused.kind(), io::ErrorKind::TimedOut, "{refused}");
+    });
+}
+
+#[test]
+fn where_azure_keeps_its_metadata_it_also_answers_for_names() {
+    on_a_machine_of_its_own(|machine| {
+        router::ensure().unwrap();
+        let names = SocketAddr::from((AZURE, addresses::NAMES));
+        let listener = within(machine.outside.as_fd(), || TcpListener::bind(names)).unwrap();
+        let session = machine.session(true);
+        within(session.as_fd(), || TcpStream::connect_timeout(&names, PATIENCE)).unwrap();
+        drop(listener);
     });
 }
 
@@ -197,11 +213,11 @@ fn a_link_and_its_addresses_go_with_the_session() {
 #[test]
 fn the_hosts_rules_are_installed_once_and_found_again() {
     on_a_machine_of_its_own(|_| {
-        assert!(!rules::exists("agentcore_1").unwrap());
+        assert!(!rules::exists("agentcore_2").unwrap());
         assert_eq!(Way::find().unwrap(), Way::Link);
-        assert!(!rules::exists("agentcore_1").unwrap(), "looking is not touching");
+        assert!(!rules::exists("agentcore_2").unwrap(), "looking is not touching");
         router::ensure().unwrap();
-        assert!(rules::exists("agentcore_1").unwrap());
+        assert!(rules::exists("agentcore_2").unwrap());
         router::ensure().unwrap();
     });
 }

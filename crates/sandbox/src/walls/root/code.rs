@@ -5,14 +5,9 @@ use std::path::Path;
 
 use super::needs::Finder;
 use super::plan::Plan;
-use crate::folder::IncarnationFolder;
 use crate::wire::Order;
 
-/// Shows the code, but not the incarnations that may lie below it.
-pub(super) fn add(plan: &mut Plan, order: &Order, folder: &IncarnationFolder) -> io::Result<()> {
-    Finder::new(plan).show(Path::new(&order.code))?;
-    if let Some(incarnations) = folder.path().parent() {
-        plan.hide(incarnations);
-    }
-    Ok(())
+/// Shows the code, which has to be there. The host's state may lie below it, but not around it.
+pub(super) fn add(plan: &mut Plan, order: &Order) -> io::Result<()> {
+    Finder::new(plan, None).show_declared(Path::new(&order.code))
 }

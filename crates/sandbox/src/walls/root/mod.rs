@@ -10,6 +10,7 @@ mod incarnation;
 mod lent;
 mod needs;
 mod plan;
+mod reach;
 mod resolver;
 mod system;
 
@@ -26,17 +27,20 @@ impl Plan {
     /// What the agent of this order may see.
     pub(crate) fn of(order: &Order, folder: &IncarnationFolder) -> std::io::Result<Self> {
         let mut plan = Self::system(order.limits.memory());
+        // Other incarnations, and whatever else the host keeps to itself.
+        let incarnations = folder.path().parent();
+        for path in incarnations.into_iter().chain(order.hidden.iter().map(Path::new)) {
+            plan.keep_private(path);
+        }
         if order.network == NetworkMode::Egress {
             resolver::add(&mut plan);
         }
-        code::add(&mut plan, order, folder)?;
-        needs::add(&mut plan, order)?;
+        code::add(&mut plan, order)?;
+        needs::add(&mut plan, order);
         for path in &order.read_only {
             needs::add_declared(&mut plan, Path::new(path))?;
         }
-        for path in &order.hidden {
-            plan.hide(Path::new(path));
-        }
+        plan.hide_private();
         incarnation::add(&mut plan, folder);
         plan.put_in_order();
         Ok(plan)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(super) entries: Vec<Entry>,
+    /// Folders of which nothing is shown, whatever names it.
+    private: Vec<PathBuf>,
 }
 
 /// One thing in it.
@@ -55,25 +57,48 @@ impl Plan {
         }
     }
 
-    /// Shows what is at `path` outside, which must not be a link, unless it is shown already.
-    pub(super) fn show(&mut self, path: &Path, bind: Bind) {
+    /// Shows what is at `path` outside, which must not be a link, unless it is shown already or private.
+    /// Whether it is seen.
+    pub(super) fn show(&mut self, path: &Path, bind: Bind) -> bool {
+        if self.is_private(path) {
+            return false;
+        }
         if !self.shows(path) {
             self.add(path, What::Bind(bind));
         }
+        true
     }
 
     pub(super) fn link(&mut self, at: &Path, to: PathBuf) {
-        if !self.shows(at) && !self.entries.iter().any(|entry| entry.at == at) {
+        let is_there = self.shows(at) || self.entries.iter().any(|entry| entry.at == at);
+        if !is_there && !self.is_private(at) {
             self.add(at, What::Link(to));
         }
     }
 
-    /// Hides a folder if it would be seen.
-    pub(super) fn hide(&mut self, path: &Path) {
-        let Ok(path) = path.canonicalize() else { return };
-        if self.shows(&path) && path.is_dir() {
-            self.add(path, What::Hidden);
+    /// Has nothing shown of a folder from now on.
+    pub(super) fn keep_private(&mut self, folder: &Path) {
+        self.private.push(folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
+    }
+
+    fn is_private(&self, path: &Path) -> bool {
+        self.private.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// Hides the private folders that would be seen, for something around them is shown.
+    pub(super) fn hide_private(&mut self) {
+        for folder in self.private.clone() {
+            if self.shows(&folder) && folder.is_dir() {
+                self.add(folder, What::Hidden);
+            }
         }
+    }
+
+    /// Whether a file, a device or memory of the session's own is to be at `path` or somewhere below it.
+    pub(super) fn has_own_at(&self, path: &Path) -> bool {
+        let is_own =
+            |what: &What| matches!(what, What::File(_) | What::Memory { .. } | What::Bind(Bind::Device));
+        self.entries.iter().any(|entry| entry.at.starts_with(path) && is_own(&entry.what))
     }
 
     /// Whether what is at `path` outside is at the same path inside.
@@ -86,10 +111,12 @@ impl Plan {
     /// Puts what is further up first, as it has to be built, and leaves out what is there anyway.
     pub(super) fn put_in_order(&mut self) {
         self.entries.sort_by_key(|entry| entry.at.components().count());
-        let mut kept = Self::default();
+        let mut kept = Self { private: std::mem::take(&mut self.private), ..Self::default() };
         for entry in std::mem::take(&mut self.entries) {
             let is_there = match entry.what {
-                What::Bind(Bind::ReadOnly | Bind::Lent) | What::Link(_) => kept.shows(&entry.at),
+                // It would be written into the machine's own folder.
+                What::Folder | What::File(_) | What::Link(_) => kept.shows(&entry.at),
+                What::Bind(Bind::ReadOnly | Bind::Lent) => kept.shows(&entry.at),
                 // In something hidden.
                 What::Hidden => !kept.shows(&entry.at),
                 _ => false,
@@ -130,12 +157,36 @@ mod tests {
     #[test]
     fn what_lies_in_something_shown_is_shown_unless_it_is_hidden() {
         let mut plan = Plan::default();
-        plan.show(Path::new("/tmp"), Bind::ReadOnly);
-        assert!(plan.shows(Path::new("/tmp/a/b")) && !plan.shows(Path::new("/tmpa")));
-        plan.hide(Path::new("/tmp"));
-        assert!(!plan.shows(Path::new("/tmp/a/b")));
-        plan.show(Path::new("/tmp/a"), Bind::ReadWrite);
+        assert!(plan.show(Path::new("/"), Bind::ReadOnly));
         assert!(plan.shows(Path::new("/tmp/a/b")));
+        plan.keep_private(Path::new("/tmp"));
+        plan.hide_private();
+        assert!(!plan.shows(Path::new("/tmp/a/b")) && plan.shows(Path::new("/tmpa")));
+        plan.add("/tmp/a", What::Bind(Bind::ReadWrite));
+        assert!(plan.shows(Path::new("/tmp/a/b")));
+    }
+
+    #[test]
+    fn of_a_private_folder_nothing_is_shown_that_is_asked_for() {
+        let mut plan = Plan::default();
+        plan.keep_private(Path::new("/state"));
+        for path in ["/state", "/state/token", "/state/i/1/control.sock"] {
+            assert!(!plan.show(Path::new(path), Bind::Lent), "{path}");
+        }
+        plan.link(Path::new("/state/link"), "token".into());
+        assert!(plan.entries.is_empty());
+        assert!(plan.show(Path::new("/states"), Bind::Lent));
+    }
+
+    #[test]
+    fn nothing_is_written_into_what_is_shown_of_the_machine() {
+        let mut plan = Plan::default();
+        plan.add("/etc/passwd", What::File("root".into()));
+        plan.add("/etc/empty", What::Folder);
+        plan.add("/etc/mtab", What::Link("/proc/mounts".into()));
+        plan.show(Path::new("/etc"), Bind::Lent);
+        plan.put_in_order();
+        assert_eq!(plan.entries, [Entry { at: "/etc".into(), what: What::Bind(Bind::Lent) }]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn show(plan: &mut Plan, path: &str) {
     let path = Path::new(path);
     match fs::read_link(path) {
         Ok(to) => plan.link(path, to),
-        Err(_) if path.exists() => plan.show(path, Bind::ReadOnly),
+        Err(_) if path.exists() => drop(plan.show(path, Bind::ReadOnly)),
         Err(_) => {}
     }
 }

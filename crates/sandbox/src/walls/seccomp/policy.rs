@@ -129,6 +129,12 @@ pub(super) const REFUSED_IF: &[(c_long, &[If])] = &[
             If::Not(0, libc::AF_NETLINK as u64),
         ],
     ),
+    // Of the internet's protocols TCP, UDP and ping. Others are ways around what is decided by port (MPTCP, SMC,
+    // SCTP), or old code (UDP-Lite).
+    (libc::SYS_socket, &[If::Is(0, libc::AF_INET as u64), ANY, TCP, UDP, PING]),
+    (libc::SYS_socket, &[If::Is(0, libc::AF_INET6 as u64), ANY, TCP, UDP, PING6]),
+    // Pairs are made of Unix sockets.
+    (libc::SYS_socketpair, &[If::Not(0, libc::AF_UNIX as u64)]),
     // Of netlink only routes: by them programs learn of interfaces and addresses.
     (libc::SYS_socket, &[If::Is(0, libc::AF_NETLINK as u64), If::Not(2, libc::NETLINK_ROUTE as u64)]),
     // Packets as they come.
@@ -158,6 +164,12 @@ const CLONE_NEWTIME: u64 = 0x80;
 const TIOCLINUX: u64 = 0x541C;
 /// The type of a socket without the flags that come with it.
 const SOCKET_TYPES: u64 = 0xF;
+/// Each but the default protocol of a family and type, and those of the name.
+const ANY: If = If::Not(2, 0);
+const TCP: If = If::Not(2, libc::IPPROTO_TCP as u64);
+const UDP: If = If::Not(2, libc::IPPROTO_UDP as u64);
+const PING: If = If::Not(2, libc::IPPROTO_ICMP as u64);
+const PING6: If = If::Not(2, libc::IPPROTO_ICMPV6 as u64);
 const PER_LINUX32: u64 = 8;
 const ASK_FOR_PERSONALITY: u64 = 0xFFFF_FFFF;
 

@@ -212,6 +212,20 @@ def _():
     return f"signalled {parent}"
 
 
+@attempt("pid", "trace its own init", reached=[errno.EBUSY])
+def _():
+    PTRACE_SEIZE = 0x4206
+    parent = os.getppid()
+    if parent in (0, 1):
+        raise ProcessLookupError(errno.ESRCH, "init is not to be seen")
+    return f"seized {syscall('ptrace', PTRACE_SEIZE, parent, 0, 0)}"
+
+
+@attempt("mount", "have its own init run a command")
+def _():
+    return connected(socket.AF_UNIX, TARGET["own_folder"] + "/control.sock")
+
+
 @attempt("user", "be root of the machine")
 def _():
     return in_child(become_root)
@@ -402,6 +416,13 @@ def _():
 def _():
     USER_MODE_ONLY = 1
     return f"descriptor {syscall('userfaultfd', USER_MODE_ONLY)}"
+
+
+@attempt("seccomp", "open a socket of a protocol that is not decided by port")
+def _():
+    IPPROTO_MPTCP = 262
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP):
+        return "a socket of MPTCP"
 
 
 @attempt("capabilities", "load another kernel")

@@ -1,12 +1,14 @@
 """Takes all that is to be had of one thing, from inside a session with limits. Each ends by itself
 at a bound that is far beyond the limit. The second argument is how long to wait there for being ended."""
 
+import ctypes
 import errno
 import json
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 
 MIB = 1 << 20
@@ -98,6 +100,25 @@ def deleted():
         held[-1].write(bytes(4 * MIB))
         held[-1].flush()
     survive("fill the disk with deleted files")
+
+
+def of_a_thread():
+    CLONE_FILES = 0x400
+    libc, filled, held = ctypes.CDLL(None, use_errno=True), threading.Event(), []
+
+    def fill():
+        # Descriptors that no other thread has.
+        assert libc.unshare(CLONE_FILES) == 0
+        for _ in range(64):
+            held.append(tempfile.TemporaryFile())
+            held[-1].write(bytes(4 * MIB))
+            held[-1].flush()
+        filled.set()
+        time.sleep(1000)
+
+    threading.Thread(target=fill, daemon=True).start()
+    filled.wait()
+    survive("fill the disk with deleted files of a thread")
 
 
 def hidden():

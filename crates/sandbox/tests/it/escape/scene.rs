@@ -10,10 +10,11 @@ use std::process::Command;
 use std::sync::Arc;
 
 use agentcore_sandbox::{
-    CgroupRoots, IncarnationFolder, NetworkMode, ProcessOptions, ResourceLimits, Sandbox, SandboxSpec, Wall,
-    Walls,
+    CgroupRoots, ExecCommand, ExitStatus, IncarnationFolder, NetworkMode, ProcessOptions, ResourceLimits,
+    Sandbox, SandboxSpec, Wall, Walls,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
 use super::Outcome;
 use crate::bench::{Processes, end_of, init, kill, log, until_logged};
@@ -27,10 +28,11 @@ const MARK: &str = "outcome ";
 const SHARED_MEMORY: i32 = 0x0a9e_47c0;
 
 /// Ways to fill a disk, by the names of the functions.
-const DISK_BOMBS: [(&str, &str); 5] = [
+const DISK_BOMBS: [(&str, &str); 6] = [
     ("disk", "fill the disk with many files"),
     ("one_file", "fill the disk with one file"),
     ("deleted", "fill the disk with deleted files"),
+    ("of_a_thread", "fill the disk with deleted files of a thread"),
     ("hidden", "fill the disk where its own user may not look"),
     ("empty", "make empty files without end"),
 ];
@@ -66,6 +68,7 @@ fn say(outcome: &Outcome) {
 async fn every_attempt() {
     let scene = Scene::set().await;
     scene.attack(None).await;
+    scene.attack_by_command().await;
     for wall in scene.walls.clone() {
         scene.attack(Some(wall)).await;
     }
@@ -144,21 +147,31 @@ impl Scene {
         spec.limits = ResourceLimits { processes: Some(100), ..ResourceLimits::default() };
         let attacker = bench.run(&spec).await;
         end_of(&*attacker).await;
-        let folder = IncarnationFolder::new(attacker.folder());
-        let said = fs::read_to_string(folder.work().join("outcomes")).unwrap_or_else(|_| log(&*attacker));
-        let lines: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let (end, attempts) = lines.split_last().unwrap_or_else(|| panic!("no attempt was made: {said}"));
-        assert_eq!(
-            end["attempts"],
-            attempts.len(),
-            "the attempts were cut short without {without:?}: {said}"
-        );
-        for attempt in attempts {
-            let mut outcome: Outcome = serde_json::from_value(attempt.clone()).unwrap();
+        for mut outcome in outcomes(&*attacker) {
             outcome.without = without.map(|wall| wall.name().to_owned());
-            judge(&mut outcome, &folder);
             say(&outcome);
         }
+    }
+
+    /// The same by a command that runs beside the agent. Only what gets out is told.
+    async fn attack_by_command(&self) {
+        let bench = self.walled(CgroupRoots::discover());
+        fs::write(bench.code().join("attacks.py"), ATTACKS).unwrap();
+        let mut spec = bench.shell("exec sleep 1000");
+        spec.network = NetworkMode::Egress;
+        spec.limits = ResourceLimits { processes: Some(100), ..ResourceLimits::default() };
+        let mut target = self.target.clone();
+        target["own_folder"] = spec.folder.to_str().into();
+        let attacker = bench.run(&spec).await;
+        let shell = format!("exec {PYTHON} -u attacks.py '{target}' 2>&1");
+        let mut attack = attacker.exec(&ExecCommand { shell }).await.unwrap();
+        let mut said = String::new();
+        attack.stdout.read_to_string(&mut said).await.unwrap();
+        assert_eq!(attack.exit.await.unwrap(), ExitStatus::Code(0), "{said}");
+        for outcome in outcomes(&*attacker).into_iter().filter(Outcome::escaped) {
+            say(&Outcome { attempt: format!("{}, by a command", outcome.attempt), ..outcome });
+        }
+        kill(&*attacker).await;
     }
 
     /// Has sandboxes with limits use all that they can get.
@@ -240,6 +253,21 @@ impl Scene {
             without: None,
         });
     }
+}
+
+/// What an attacker has written down.
+fn outcomes(attacker: &dyn Sandbox) -> Vec<Outcome> {
+    let folder = IncarnationFolder::new(attacker.folder());
+    let said = fs::read_to_string(folder.work().join("outcomes")).unwrap_or_else(|_| log(attacker));
+    let lines: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (end, attempts) = lines.split_last().unwrap_or_else(|| panic!("no attempt was made: {said}"));
+    assert_eq!(end["attempts"], attempts.len(), "the attempts were cut short: {said}");
+    let judged = attempts.iter().map(|attempt| {
+        let mut outcome: Outcome = serde_json::from_value(attempt.clone()).unwrap();
+        judge(&mut outcome, &folder);
+        outcome
+    });
+    judged.collect()
 }
 
 // And what cannot stand without it.

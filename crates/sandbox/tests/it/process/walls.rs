@@ -110,16 +110,23 @@ def call(*arguments):
     result = libc.syscall(*arguments)
     return errno.errorcode[ctypes.get_errno()] if result == -1 else result
 print(call(165, 0, 0, 0, 0, 0), call(272, 0x10000000), call(308, 0, 0), call(250, 0, 0), call(425, 1, 0), call(435, 0, 0))
-for arguments in (38,), (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC), (16, 3, 9), (40, 1):
+for arguments in (38,), (socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC), (16, 3, 9), (40, 1), (2, 1, 262), (10, 1, 262), (2, 5, 132):
     try: print(socket.socket(*arguments))
     except OSError as error: print(errno.errorcode[error.errno], end=' ')
+try: socket.socketpair(30, 1)
+except OSError as error: print(errno.errorcode[error.errno], end=' ')
 socket.socket(), socket.socket(16, 3, 0), socket.socketpair()
+for family in 2, 10: socket.socket(family, 1, 6), socket.socket(family, 2, 17), socket.socket(family, 2, 0)
 ";
     let script = script.replace('\n', "\\n").replace('\'', "\"");
     let output = inside(&*sandbox, &format!("printf '{}' | python3", script.replace('%', "%%"))).await;
-    // mount, unshare, setns, keyctl, io_uring_setup, clone3; and sockets: ALG, raw, netlink audit, VSOCK.
+    // mount, unshare, setns, keyctl, io_uring_setup, clone3; and sockets: ALG, raw, netlink audit, VSOCK,
+    // MPTCP twice, SCTP; and a pair of TIPC.
     if cfg!(target_arch = "x86_64") {
-        assert_eq!(output, "EPERM EPERM EPERM EPERM ENOSYS ENOSYS\nEPERM EPERM EPERM EPERM ");
+        assert_eq!(
+            output,
+            "EPERM EPERM EPERM EPERM ENOSYS ENOSYS\nEPERM EPERM EPERM EPERM EPERM EPERM EPERM EPERM "
+        );
     }
     kill(&*sandbox).await;
 }
@@ -210,6 +217,60 @@ async fn a_hosts_state_in_the_code_folder_is_hidden() {
         );
         kill(&*sandbox).await;
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_hosts_state_is_shown_whatever_names_it() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::behind_with_state_in_code(standing());
+    let other = bench.run(&bench.shell("exec sleep 1000")).await;
+    let state = bench.code().join(".agentcore");
+    let mut spec = bench.shell("exec sleep 1000");
+    spec.env.insert("PYTHONPATH".into(), other.folder().into());
+    spec.env.insert("SSL_CERT_FILE".into(), state.join("keys.json").into());
+    spec.env.insert("SSL_CERT_DIR".into(), "/etc".into());
+    let sandbox = bench.run(&spec).await;
+    let (state, other_folder) = (state.display(), other.folder().display());
+    let seen = format!(
+        "cat {state}/keys.json 2>/dev/null; ls {other_folder} 2>/dev/null; grep -c agent /etc/passwd"
+    );
+    assert_eq!(inside(&*sandbox, &seen).await, "1\n");
+    for sandbox in [sandbox, other] {
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn confined_code_sees_nothing_that_variables_name() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("word"), "found\n").unwrap();
+    let ask = format!("cat {}/word 2>/dev/null || echo nothing", elsewhere.path().display());
+    for (confined, seen) in [(false, "found\n"), (true, "nothing\n")] {
+        let mut spec = bench.shell("exec sleep 1000");
+        spec.env.insert("PYTHONPATH".into(), elsewhere.path().into());
+        spec.confined = confined;
+        let sandbox = bench.run(&spec).await;
+        assert_eq!(inside(&*sandbox, &ask).await, seen);
+        kill(&*sandbox).await;
+    }
+}
+
+#[tokio::test]
+async fn code_below_the_hosts_state_is_refused() {
+    if !stand(&[Wall::User, Wall::Mount]) {
+        return;
+    }
+    let bench = Processes::behind_with_state_in_code(standing());
+    let mut spec = bench.shell("true");
+    spec.code = bench.code().join(".agentcore/i");
+    let refused = bench.kind().start(&spec).await.err().unwrap().to_string();
+    assert!(refused.contains("the host's state"), "{refused}");
 }
 
 #[tokio::test]

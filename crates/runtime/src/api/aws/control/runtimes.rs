@@ -36,7 +36,7 @@ pub(super) async fn create(
     caller.must(Action::Administer, &name)?;
     let tags = tags(&request)?;
     let testimony = Testimony { agent: Some(name.clone()), ..Testimony::default() };
-    let (settings, definition) = defined(&api, name, &request).await?;
+    let (settings, definition) = defined(&api, name, Settings::requested(&request)?).await?;
     let created = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.create(NewRuntime { settings, definition, tags }, at)?;
         let answer = view::changed(&catalogue.identity, &runtime, at);
@@ -56,8 +56,15 @@ pub(super) async fn update(
     let request = object(&body)?;
     let what = format!("{runtime} {request}");
     let token = token(&caller, "UpdateAgentRuntime", text(&request, "clientToken")?, what)?;
-    let name = api.registry.catalogue().runtime(&runtime)?.name.clone();
-    let (settings, definition) = defined(&api, name, &request).await?;
+    let (name, known) = {
+        let catalogue = api.registry.catalogue();
+        let runtime = catalogue.runtime(&runtime)?;
+        (runtime.name.clone(), runtime.newest().and_then(|(_, newest)| newest.settings.session.clone()))
+    };
+    let mut settings = Settings::requested(&request)?;
+    // AWS's clients know nothing of it, and do not take it away by saying nothing.
+    settings.session = settings.session.or(known);
+    let (settings, definition) = defined(&api, name, settings).await?;
     let updated = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.runtime(&runtime)?.with_version(settings, definition, at)?;
         let answer = view::changed(&catalogue.identity, &runtime, at);
@@ -66,9 +73,15 @@ pub(super) async fn update(
     accepted(updated.await)
 }
 
-/// The settings that a request asks for, and what is to run for them.
-async fn defined(api: &Api, name: String, request: &Value) -> Result<(Settings, AgentDefinition), AwsError> {
-    let settings = Settings::requested(request)?;
+/// The settings that are asked for, if they may be had, and what is to run for them.
+async fn defined(
+    api: &Api,
+    name: String,
+    settings: Settings,
+) -> Result<(Settings, AgentDefinition), AwsError> {
+    if let Some(session) = &settings.session {
+        api.manager.allowance().check(session)?;
+    }
     let root = api.registry.code_root();
     let defined = spawn_blocking(move || define(&name, &settings, &root).map(|defined| (settings, defined)));
     Ok(defined.await.map_err(|_| RegistryError::Conflict("the host is shutting down".to_owned()))??)
