@@ -12,6 +12,7 @@ use agentcore_sandbox::python::python_command;
 
 use super::error::RegistryError;
 use super::settings::{Artifact, Code, Settings};
+use super::upload::UPLOADS;
 use crate::agent::AgentDefinition;
 
 const FIELD: &str = "agentRuntimeArtifact";
@@ -51,6 +52,25 @@ impl CodeRoot {
             return Err(invalid(format!("{} is not below the host's code root", path.display())));
         }
         Ok(real)
+    }
+
+    /// Refuses `code`, a real path below the root, as the code folder of `agent` if somebody else's
+    /// uploads can be read there: a session reads all of its code folder.
+    fn check_folder(&self, agent: &str, code: &Path) -> Result<(), RegistryError> {
+        let root = self.0.as_deref().unwrap_or(Path::new("/"));
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let uploads = root.join(UPLOADS);
+        // The operator may have put them elsewhere. Before the first upload there are none.
+        let uploads = uploads.canonicalize().unwrap_or(uploads);
+        let refused = |message: String| Err(RegistryError::invalid(FIELD, message));
+        if code == root || uploads.starts_with(code) {
+            return refused("name a folder of its own below the host's code root, not all of it".to_owned());
+        }
+        let Ok(inside) = code.strip_prefix(&uploads) else { return Ok(()) };
+        if inside.starts_with(agent) && inside.components().count() > 1 {
+            return Ok(());
+        }
+        refused(format!("of the uploads, the agent {agent:?} may have its own as its code"))
     }
 }
 
@@ -94,6 +114,7 @@ fn executable(name: &str, uri: &str, root: &CodeRoot) -> Result<AgentDefinition,
         return Err(RegistryError::invalid(FIELD, format!("{path} is no file")));
     }
     let code = program.parent().unwrap_or(Path::new("/")).to_owned();
+    root.check_folder(name, &code)?;
     Ok(AgentDefinition::new(name, program, code))
 }
 
@@ -125,6 +146,7 @@ fn python(
     if !code.is_dir() || !script.starts_with(&code) || !script.is_file() {
         return Err(invalid(format!("there is no file {file:?} in the folder {prefix:?}")));
     }
+    root.check_folder(name, &code)?;
     let (program, args) = python_command(interpreter(&code)?, script);
     let mut definition = AgentDefinition::new(name, program, code);
     definition.args = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -186,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(here.join("writer/.venv/bin")).unwrap();
-        for file in ["writer/main.py", "writer/.venv/bin/python", "agent"] {
+        for file in ["writer/main.py", "writer/.venv/bin/python", "writer/agent"] {
             std::fs::write(here.join(file), "").unwrap();
         }
         let root = CodeRoot::new(Some(here.clone()));
@@ -194,8 +216,8 @@ mod tests {
         assert_eq!(python.program, here.join("writer/.venv/bin/python"));
         assert_eq!(python.args.last().unwrap(), here.join("writer/main.py").to_str().unwrap());
         assert_eq!(python.env["MODE"], "test");
-        let uri = format!("file://{}", here.join("agent").display());
-        assert_eq!(define("writer", &container(&uri), &root).unwrap().program, here.join("agent"));
+        let uri = format!("file://{}", here.join("writer/agent").display());
+        assert_eq!(define("writer", &container(&uri), &root).unwrap().program, here.join("writer/agent"));
     }
 
     #[test]
@@ -213,6 +235,41 @@ mod tests {
         assert!(refusal(&container("file:///bin/sh"), &root).contains("not below"));
         assert!(refusal(&container("docker.io/library/agent"), &root).contains("runs no containers"));
         assert!(refusal(&code("missing", "main.py"), &root).contains("No such file"));
+    }
+
+    #[test]
+    fn nobody_has_anothers_uploads_for_a_code_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        for upload in ["uploads/writer/a1", "uploads/reader/b2"] {
+            std::fs::create_dir_all(here.join(upload)).unwrap();
+            for file in ["main.py", "agent"] {
+                std::fs::write(here.join(upload).join(file), "").unwrap();
+            }
+        }
+        std::fs::write(here.join("agent"), "").unwrap();
+        std::os::unix::fs::symlink("uploads/reader/b2", here.join("link")).unwrap();
+        let root = CodeRoot::new(Some(here.to_owned()));
+        for (prefix, file) in [
+            ("/", "uploads/writer/a1/main.py"),
+            ("", "uploads/writer/a1/main.py"),
+            ("./", "uploads/writer/a1/main.py"),
+            ("uploads/writer/..", "writer/a1/main.py"),
+            ("uploads/", "writer/a1/main.py"),
+            ("uploads/writer", "a1/main.py"),
+            ("uploads/reader/b2", "main.py"),
+            ("link", "main.py"),
+        ] {
+            let told = refusal(&code(prefix, file), &root);
+            assert!(told.contains("folder of its own") || told.contains("its own as its code"), "{told}");
+        }
+        for program in ["agent", "uploads/reader/b2/agent", "link/agent"] {
+            let uri = format!("file://{}", here.join(program).display());
+            refusal(&container(&uri), &root);
+        }
+        assert!(define("writer", &code("uploads/writer/a1", "main.py"), &root).is_ok());
+        let own = format!("file://{}", here.join("uploads/writer/a1/agent").display());
+        assert!(define("writer", &container(&own), &root).is_ok());
     }
 
     #[test]
