@@ -105,6 +105,21 @@ async fn a_signature_tells_who_calls_and_the_body_comes_through_whole() {
 }
 
 #[tokio::test]
+async fn a_presigned_url_is_good_for_the_session_that_it_was_made_for() {
+    let setup = setup(required());
+    let key = setup.key();
+    for name in ["x-amzn-bedrock-agentcore-runtime-session-id", "x-amzn-bedrock-agentcore-runtime-user-id"] {
+        let mut unsigned = request();
+        unsigned.headers_mut().clear();
+        let mut url = signed_by(&key.record().id, key.secret().expose(), unsigned, true);
+        assert_eq!(setup.status(url.clone(), None).await, StatusCode::OK);
+        url.headers_mut().insert(name, "another".parse().unwrap());
+        let refusal = setup.admit(url, None).await.err().unwrap();
+        assert!(refusal.message().contains(name), "{refusal}");
+    }
+}
+
+#[tokio::test]
 async fn where_there_are_keys_a_bad_signature_is_worse_than_none() {
     let setup = setup(GateOptions::default());
     let key = setup.key();
