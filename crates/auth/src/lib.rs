@@ -21,6 +21,6 @@ mod refusal;
 pub mod sigv4;
 mod trust;
 
-pub use principal::{ALL_AGENTS, Action, Agents, Identity, Principal, Rights};
+pub use principal::{ALL_AGENTS, Action, Agents, Identity, Principal, Rights, Subject};
 pub use refusal::Refusal;
 pub use trust::{Trust, TrustError};

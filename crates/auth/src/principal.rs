@@ -113,8 +113,17 @@ pub enum Identity {
         /// Who issued it.
         issuer: String,
         /// Whom it was issued to.
-        subject: String,
+        subject: Subject,
     },
+}
+
+/// Whom a token was issued to. The names of the two kinds have nothing to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Who `sub` names.
+    Named(String),
+    /// A client that was given a token without a `sub`, by its `client_id`.
+    Client(String),
 }
 
 /// Who a request speaks for, and what they may do. Cheap to clone.
@@ -137,7 +146,12 @@ impl Principal {
             Identity::Local | Identity::Visitor => "local".into(),
             Identity::Key { owner, .. } => format!("key:{owner}").into(),
             // An issuer is a URL, so the first space ends it, and no two pairs share a name.
-            Identity::Token { issuer, subject } => format!("jwt:{issuer} {subject}").into(),
+            Identity::Token { issuer, subject: Subject::Named(name) } => {
+                format!("jwt:{issuer} {name}").into()
+            }
+            Identity::Token { issuer, subject: Subject::Client(id) } => {
+                format!("jwt-client:{issuer} {id}").into()
+            }
         };
         Self(Arc::new(Inner { identity, name, rights }))
     }
@@ -202,12 +216,16 @@ mod tests {
     #[test]
     fn no_two_identities_share_a_name() {
         let key = |owner: &str| Identity::Key { id: "AKX".into(), owner: owner.into() };
-        let token =
-            |issuer: &str, subject: &str| Identity::Token { issuer: issuer.into(), subject: subject.into() };
+        let token = |issuer: &str, subject: &str| Identity::Token {
+            issuer: issuer.into(),
+            subject: Subject::Named(subject.into()),
+        };
+        let client = Identity::Token { issuer: "x".into(), subject: Subject::Client("y".into()) };
         let name = |identity| Principal::new(identity, Rights::default()).name().clone();
         assert_ne!(name(key("local")), *Principal::local().name());
         assert_ne!(name(token("https://a", "b c")), name(token("https://a/b", "c")));
         assert_ne!(name(key("x y")), name(token("x", "y")));
+        assert_ne!(name(client), name(token("x", "y")));
         assert!(Principal::local().is_operator());
     }
 

@@ -10,6 +10,8 @@ use crate::sigv4::SigV4Error;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
+const VALIDATION: &str = "ValidationException";
+
 /// Why a request is not let in, as its caller is told: an error of AWS's API. It has no secrets in it,
 /// and nothing of a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +20,28 @@ pub struct Refusal {
     status: StatusCode,
     error: &'static str,
     message: String,
+    /// Why a request is not valid, as the API has it.
+    reason: Option<&'static str>,
+    /// What of it is not.
+    field: Option<&'static str>,
     challenge: Option<HeaderValue>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
-        Self { status, error, message: message.into(), challenge: None }
+        Self { status, error, message: message.into(), reason: None, field: None, challenge: None }
+    }
+
+    /// The body cannot be read.
+    pub(crate) fn unreadable(status: StatusCode, message: &str) -> Self {
+        Self { reason: Some("CannotParse"), ..Self::new(status, VALIDATION, message) }
+    }
+
+    /// The body is larger than `most` bytes.
+    pub(crate) fn too_large(most: usize) -> Self {
+        let message = format!("a payload may have {most} bytes");
+        let refusal = Self::new(StatusCode::BAD_REQUEST, VALIDATION, message);
+        Self { reason: Some("FieldValidationFailed"), field: Some("payload"), ..refusal }
     }
 
     pub(crate) fn denied(message: impl Into<String>) -> Self {
@@ -67,7 +85,14 @@ impl Refusal {
 
     /// The answer.
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        let body = serde_json::json!({"message": self.message}).to_string();
+        let mut body = serde_json::json!({"message": self.message});
+        if let Some(reason) = self.reason {
+            body["reason"] = reason.into();
+        }
+        if let Some(field) = self.field {
+            body["fieldList"] = serde_json::json!([{"name": field, "message": self.message}]);
+        }
+        let body = body.to_string();
         let mut response = Response::new(B::from(Bytes::from(body)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -129,10 +129,14 @@ impl AgentDefinition {
         if let Some(Err(reason)) = self.authorizer.as_ref().map(JwtConfiguration::validate) {
             return Err(InvalidAgent::Authorizer { agent: self.name.clone(), reason });
         }
-        if let Some(header) = self.request_headers.iter().find(|header| !may_be_let_through(header)) {
+        if let Some(header) = self.request_headers.iter().find(|header| !self.lets_through(header)) {
             return Err(InvalidAgent::Header { agent: self.name.clone(), header: header.clone() });
         }
         Ok(())
+    }
+
+    fn lets_through(&self, header: &str) -> bool {
+        may_be_let_through(header, self.authorizer.is_some())
     }
 }
 
@@ -143,18 +147,21 @@ pub(crate) fn is_agent_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Whether a header may be let through to an agent. Credentials are not, as nobody has checked them.
-pub(crate) fn may_be_let_through(name: &str) -> bool {
+/// Whether a header may be let through to an agent. Credentials are not, as nobody has checked them: but
+/// for tokens, if the agent has an authorizer, which has.
+pub(crate) fn may_be_let_through(name: &str, has_authorizer: bool) -> bool {
     let lower = name.to_ascii_lowercase();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| lower.starts_with(prefix));
     let is_name = lower.len() <= 256
         && lower.starts_with(|first: char| first.is_ascii_lowercase())
         && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let is_checked = has_authorizer && lower == headers::AUTHORIZATION;
     is_name
-        && (lower.starts_with(headers::CUSTOM_PREFIX)
-            || (headers::is_visible_to_agent(&lower)
+        && (is_checked
+            || lower.starts_with(headers::CUSTOM_PREFIX)
+            || headers::is_visible_to_agent(&lower)
                 && !begins(&["x-amz", "x-forwarded-", "sec-websocket-", "accept", "content-"])
-                && !["host", "cookie", "authorization"].contains(&&*lower)))
+                && !["host", "cookie", "authorization"].contains(&&*lower))
 }
 
 /// How [`ResourceLimits`] are written; the sandbox crate itself knows no serialisation.
@@ -201,5 +208,14 @@ mod tests {
             definition.request_headers = vec![header.into()];
             assert!(matches!(definition.validate(), Err(InvalidAgent::Header { .. })), "{header}");
         }
+        // A token was checked before it is passed on.
+        definition.authorizer = serde_json::from_value(serde_json::json!({
+            "discoveryUrl": "https://id.example/.well-known/openid-configuration", "allowedClients": ["web"],
+        }))
+        .ok();
+        definition.request_headers = vec!["authorization".into()];
+        assert_eq!(definition.validate(), Ok(()));
+        definition.request_headers = vec!["cookie".into()];
+        assert!(definition.validate().is_err());
     }
 }

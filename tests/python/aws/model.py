@@ -3,7 +3,11 @@
 import datetime
 import re
 
-from botocore import xform_name
+from botocore import session, xform_name
+
+SERVICES = [
+    session.get_session().get_service_model(name) for name in ("bedrock-agentcore", "bedrock-agentcore-control")
+]
 
 KINDS = {
     "string": str, "integer": int, "long": int, "boolean": bool, "structure": dict, "map": dict, "list": list,
@@ -70,4 +74,8 @@ def said(error):
     """The answer of an exception, checked as well."""
     assert error.response["Error"]["Message"], error.response
     assert error.response["ResponseMetadata"]["RequestId"], error.response
+    code = error.response["Error"]["Code"]
+    service = next(one for one in SERVICES if error.operation_name in one.operation_names)
+    if shape := service.shape_for_error_code(code):
+        check(shape, error.response, code)
     return error.response

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import subprocess
 
-from conftest import lacks, serving
+from conftest import ROLE, code, lacks, serving
 
 TOUR = pathlib.Path(__file__).parents[2] / "js/tour.cjs"
 
@@ -30,6 +30,52 @@ def test_the_command_line_invokes_and_tells_errors(host, session, tmp_path):
     assert json.loads((tmp_path / "answer").read_text())["session"] == session
     unknown = aws(*invoke, "--agent-runtime-arn", "nobody", str(tmp_path / "none"))
     assert unknown.returncode != 0 and "(ResourceNotFoundException)" in unknown.stderr
+    here = ("--agent-runtime-arn", arn, "--runtime-session-id", session)
+    assert json.loads(aws("bedrock-agentcore", "stop-runtime-session", *here).stdout)["statusCode"] == 200
+
+
+def test_the_command_line_looks_after_runtimes(host):
+    cli = os.environ.get("AWS_CLI")
+    if not cli:
+        lacks("AWS_CLI names no aws")
+    credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+    environment = {**os.environ, **credentials, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+
+    def called(operation, **parameters):
+        given = ["--cli-input-json", json.dumps(parameters)]
+        command = [cli, "--endpoint-url", host.url, "--output", "json", "--no-paginate",
+                   "bedrock-agentcore-control", operation, *given]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    def aws(operation, **parameters):
+        answer = called(operation, **parameters)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout or "{}")
+
+    settings = {
+        "agentRuntimeArtifact": code(), "roleArn": ROLE, "networkConfiguration": {"networkMode": "PUBLIC"},
+    }
+    created = aws("create-agent-runtime", agentRuntimeName="commanded", **settings)
+    runtime, arn = {"agentRuntimeId": created["agentRuntimeId"]}, created["agentRuntimeArn"]
+    again = called("create-agent-runtime", agentRuntimeName="commanded", **settings)
+    assert "(ConflictException)" in again.stderr
+    invalid = called("create-agent-runtime", agentRuntimeName="other", **{**settings, "agentRuntimeArtifact": code("x/")})
+    assert "(ValidationException)" in invalid.stderr
+    assert aws("update-agent-runtime", **runtime, **settings)["agentRuntimeVersion"] == "2"
+    assert aws("get-agent-runtime", **runtime)["agentRuntimeVersion"] == "2"
+    versions = aws("list-agent-runtime-versions", **runtime)["agentRuntimes"]
+    assert {version["agentRuntimeVersion"] for version in versions} == {"1", "2"}
+    page = aws("list-agent-runtimes", maxResults=1)
+    assert len(page["agentRuntimes"]) == 1 and page["nextToken"]
+    assert len(aws("list-agent-runtimes", nextToken=page["nextToken"])["agentRuntimes"]) >= 1
+    aws("create-agent-runtime-endpoint", **runtime, name="prod", agentRuntimeVersion="1")
+    endpoints = aws("list-agent-runtime-endpoints", **runtime)["runtimeEndpoints"]
+    assert {endpoint["name"]: endpoint["liveVersion"] for endpoint in endpoints} == {"DEFAULT": "2", "prod": "1"}
+    aws("tag-resource", resourceArn=arn, tags={"team": "red", "stage": "test"})
+    aws("untag-resource", resourceArn=arn, tagKeys=["stage"])
+    assert aws("list-tags-for-resource", resourceArn=arn)["tags"] == {"team": "red"}
+    assert aws("delete-agent-runtime", **runtime)["status"] == "DELETING"
+    assert "(ResourceNotFoundException)" in called("get-agent-runtime", **runtime).stderr
 
 
 def test_the_sdk_for_javascript_makes_its_tour(host):
@@ -50,6 +96,12 @@ def test_the_sdk_for_javascript_makes_its_tour(host):
                 "entryPoint": ["main.py"],
             }
         },
+        "control": {
+            "conflict": True, "invalid": True, "updated": "2", "endpoints": [["DEFAULT", "2"], ["prod", "1"]],
+            "versions": ["1", "2"], "pages": 1, "tags": {"team": "red"}, "endpoint": "DELETING",
+        },
+        "received": 10_000_000,
+        "sent": 10_000_000,
         "answer": "javascript-".ljust(40, "-"),
         "stream": 'data: {"item": 0}\n\ndata: {"item": 1}\n\n',
         "failure": [True, 424, True],

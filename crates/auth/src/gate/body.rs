@@ -11,106 +11,95 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::GateOptions;
+use super::room::{From, Place, Room};
 use crate::refusal::Refusal;
 
-/// What one permit of the budget stands for.
-const UNIT: usize = 1024;
+/// Bodies up to this size have a reserve, should large ones take all the room.
+const SMALL: u64 = 1024 * 1024;
+/// Which part of the room is the reserve.
+const RESERVE: usize = 8;
 
-/// A request's body behind the gate.
-#[derive(Debug)]
-pub enum GateBody<B> {
-    /// As it came; nothing of it was read.
-    Passed(B),
-    /// It was read, and is the one that was signed.
-    Held(HeldBody),
-}
-
-/// A body that was read, in the pieces that it came in.
+/// A body that was read, and is the one that was signed, in the pieces that it came in.
 #[derive(Debug)]
 pub struct HeldBody {
     pieces: VecDeque<Bytes>,
     left: u64,
-    room: Option<OwnedSemaphorePermit>,
+    room: Place,
+    reserve: Place,
 }
 
 /// How much may be held at once, over all requests.
 pub(super) struct Budget {
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
+    reserve: Arc<Room>,
     max_body: usize,
     timeout: Duration,
 }
 
 impl Budget {
     pub(super) fn new(options: GateOptions) -> Self {
-        let room = Arc::new(Semaphore::new((options.max_held / UNIT).max(1)));
-        Self { room, max_body: options.max_body, timeout: options.body_timeout }
+        let reserve = options.max_held / RESERVE;
+        Self {
+            room: Room::new(options.max_held - reserve, options.max_body),
+            reserve: Room::new(reserve, 0),
+            max_body: options.max_body,
+            timeout: options.body_timeout,
+        }
     }
 
     /// Reads a body, and hashes it on the way.
-    pub(super) async fn read<B>(&self, body: B) -> Result<(HeldBody, [u8; 32]), Refusal>
+    pub(super) async fn read<B>(&self, body: &mut B, from: From) -> Result<(HeldBody, [u8; 32]), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         if body.size_hint().lower() > self.max_body as u64 {
-            return Err(too_large());
+            return Err(Refusal::too_large(self.max_body));
         }
-        let read = tokio::time::timeout(self.timeout, self.pieces(body)).await;
+        let read = tokio::time::timeout(self.timeout, self.pieces(body, from)).await;
         read.unwrap_or_else(|_| {
-            Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "ValidationException",
-                "the body did not arrive in time",
-            ))
+            Err(Refusal::unreadable(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))
         })
     }
 
-    async fn pieces<B>(&self, mut body: B) -> Result<(HeldBody, [u8; 32]), Refusal>
+    async fn pieces<B>(&self, body: &mut B, from: From) -> Result<(HeldBody, [u8; 32]), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let mut held = HeldBody { pieces: VecDeque::new(), left: 0, room: None };
+        let (room, reserve) = (self.room.place(from), self.reserve.place(from));
+        let mut held = HeldBody { pieces: VecDeque::new(), left: 0, room, reserve };
         let mut hash = Sha256::new();
         while let Some(frame) = body.frame().await {
-            let cut_short =
-                |_| Refusal::new(StatusCode::BAD_REQUEST, "ValidationException", "the body was cut short");
+            let cut_short = |_| Refusal::unreadable(StatusCode::BAD_REQUEST, "the body was cut short");
             let Ok(piece) = frame.map_err(cut_short)?.into_data() else { continue };
-            held.left += piece.len() as u64;
-            if held.left > self.max_body as u64 {
-                return Err(too_large());
-            }
             hash.update(&piece);
-            held.keep(piece, &self.room)?;
+            held.keep(piece, self.max_body)?;
         }
         Ok((held, hash.finalize().into()))
     }
 }
 
 impl HeldBody {
-    fn keep(&mut self, piece: Bytes, room: &Arc<Semaphore>) -> Result<(), Refusal> {
-        let units = u32::try_from(piece.len().div_ceil(UNIT)).unwrap_or(u32::MAX);
-        // Whoever waited here would hold what others wait for.
-        let more = room.clone().try_acquire_many_owned(units).map_err(|_| {
+    fn keep(&mut self, piece: Bytes, most: usize) -> Result<(), Refusal> {
+        self.left += piece.len() as u64;
+        if self.left > most as u64 {
+            return Err(Refusal::too_large(most));
+        }
+        let has_room = self.room.grow(piece.len()) || self.left <= SMALL && self.reserve.grow(piece.len());
+        if !has_room {
             let message = "the host holds as many signed bodies as it may: try again in a moment";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message)
-        })?;
-        match &mut self.room {
-            Some(room) => room.merge(more),
-            none => *none = Some(more),
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException", message));
         }
         self.pieces.push_back(piece);
         Ok(())
     }
-}
 
-fn too_large() -> Refusal {
-    Refusal::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "ValidationException",
-        "the body is larger than this host accepts",
-    )
+    /// Its signature is right.
+    pub(super) fn verified(&mut self) {
+        self.room.verified();
+        self.reserve.verified();
+    }
 }
 
 impl Body for HeldBody {

@@ -2,7 +2,9 @@
 
 mod bearer;
 mod body;
+mod room;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use http::request::Parts;
 use http_body::Body;
 use sha2::{Digest, Sha256};
 
-pub use body::GateBody;
+pub use body::HeldBody;
 
 use crate::jwt::JwtAuthorizer;
 use crate::keys::{AccessKey, KeyStore};
@@ -77,32 +79,34 @@ impl Gate {
         &self.keys
     }
 
-    /// Who calls, and the request's body. A body whose hash is signed has been read and checked by
-    /// then; others are passed on untouched.
+    /// Who calls. A body whose hash is signed has been read and checked by then, and is returned; others
+    /// are untouched. Of a request that is not let in, the rest of the body can be read.
     ///
     /// `rule` is that of the agent which the request is about, if its callers bring tokens: then
     /// nothing but a token will do. Otherwise a signature is asked for where one is required, and
     /// checked wherever there are keys: a key that was revoked must not turn its bearer into
-    /// somebody who was never asked.
+    /// somebody who was never asked. `from` is the address that it comes from, if it is known: one
+    /// address has its share of what is held before signatures are known.
     ///
     /// # Errors
     /// The request is not let in.
     pub async fn admit<B>(
         &self,
         parts: &Parts,
-        body: B,
+        body: &mut B,
         rule: Option<&TokenRule>,
-    ) -> Result<(Principal, GateBody<B>), Refusal>
+        from: Option<IpAddr>,
+    ) -> Result<(Principal, Option<HeldBody>), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let head = Head::from(parts);
         let signed = Verifier::is_signed(&head);
         if let Some(rule) = rule {
-            return Ok((self.admit_token(&head, signed, rule).await?, GateBody::Passed(body)));
+            return Ok((self.admit_token(&head, signed, rule).await?, None));
         }
         if signed && (self.options.required || !self.keys.is_empty()?) {
-            return self.admit_signed(&head, body).await;
+            return self.admit_signed(&head, body, from).await;
         }
         if self.options.required {
             let told = match bearer::token(&head) {
@@ -111,7 +115,7 @@ impl Gate {
             };
             return Err(Refusal::denied(told));
         }
-        Ok((Principal::local(), GateBody::Passed(body)))
+        Ok((Principal::local(), None))
     }
 
     async fn admit_token(
@@ -129,37 +133,49 @@ impl Gate {
         verified.map_err(|error| Refusal::of_token(&error, &rule.metadata))
     }
 
-    async fn admit_signed<B>(&self, head: &Head<'_>, body: B) -> Result<(Principal, GateBody<B>), Refusal>
+    async fn admit_signed<B>(
+        &self,
+        head: &Head<'_>,
+        body: &mut B,
+        from: Option<IpAddr>,
+    ) -> Result<(Principal, Option<HeldBody>), Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let signed = self.verifier.read(head, self.clock.now())?;
         let key = self.keys.find(signed.access_key_id())?.ok_or(SigV4Error::UnknownKey)?;
-        let body = self.checked_body(&signed, &key, body).await?;
-        Ok((key.principal().clone(), body))
+        let held = self.checked_body(&signed, &key, body, from).await?;
+        Ok((key.principal().clone(), held))
     }
 
     /// Compares the signature as early as it can be: before the body is read, if that says what its
     /// hash is.
-    async fn checked_body<B>(&self, signed: &Signed, key: &AccessKey, body: B) -> Result<GateBody<B>, Refusal>
+    async fn checked_body<B>(
+        &self,
+        signed: &Signed,
+        key: &AccessKey,
+        body: &mut B,
+        from: Option<IpAddr>,
+    ) -> Result<Option<HeldBody>, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         match signed.payload() {
             PayloadRule::Unsigned => {
                 signed.verify(key.secret(), Payload::Unread)?;
-                return Ok(GateBody::Passed(body));
+                return Ok(None);
             }
             PayloadRule::Declared(hash) => signed.verify(key.secret(), Payload::Sha256(hash))?,
             PayloadRule::Hashed => {}
         }
         if body.is_end_stream() {
             signed.verify(key.secret(), Payload::Sha256(Sha256::digest([]).into()))?;
-            return Ok(GateBody::Passed(body));
+            return Ok(None);
         }
-        let (held, hash) = self.budget.read(body).await?;
+        let (mut held, hash) = self.budget.read(body, from).await?;
         signed.verify(key.secret(), Payload::Sha256(hash))?;
-        Ok(GateBody::Held(held))
+        held.verified();
+        Ok(Some(held))
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::configuration::{ClaimOperator, CustomClaim, JwtConfiguration, MatchValue};
 use super::error::JwtError;
+use crate::principal::Subject;
 
 /// How far the issuer's clock may be off.
 const LEEWAY_SECONDS: f64 = 60.0;
@@ -47,12 +48,14 @@ impl Claims {
         }
     }
 
-    /// Whom the token was issued to.
-    pub(super) fn subject(&self) -> Result<&str, JwtError> {
-        let subject = self.text("sub").or_else(|| self.text("client_id"));
-        subject
-            .filter(|subject| (1..=SUBJECT_MAX).contains(&subject.len()))
-            .ok_or(JwtError::MissingClaim("sub"))
+    /// Whom the token was issued to. A `sub` that is there names them, whatever it is.
+    pub(super) fn subject(&self) -> Result<Subject, JwtError> {
+        let (claim, kind): (_, fn(String) -> Subject) = match self.0.get("sub") {
+            Some(subject) => (Some(subject), Subject::Named),
+            None => (self.0.get("client_id"), Subject::Client),
+        };
+        let name = claim.and_then(Value::as_str).filter(|name| (1..=SUBJECT_MAX).contains(&name.len()));
+        name.map(|name| kind(name.to_owned())).ok_or(JwtError::MissingClaim("sub"))
     }
 
     fn check_time(&self, now: Timestamp) -> Result<(), JwtError> {

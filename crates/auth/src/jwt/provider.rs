@@ -9,6 +9,8 @@ use super::fetch::{FetchError, Fetcher};
 use super::token::Token;
 use super::verified::Verified;
 
+const WELL_KNOWN: &str = "/.well-known/";
+
 /// More than any issuer has.
 const MAX_KEYS: usize = 100;
 
@@ -43,6 +45,10 @@ impl Provider {
         if metadata.issuer.is_empty() || metadata.issuer.contains(char::is_whitespace) {
             return Err(malformed("its issuer is no URL"));
         }
+        // Otherwise whoever may name a URL could speak for any issuer (OpenID Connect Discovery 4.3).
+        if !is_of(discovery_url, &metadata.issuer) {
+            return Err(malformed("its issuer is another than the one that its URL is of"));
+        }
         if discovery_url.starts_with("https:") && !metadata.jwks_uri.starts_with("https:") {
             return Err(malformed("its jwks_uri is not https"));
         }
@@ -70,5 +76,35 @@ impl Provider {
             (None, _) if self.keys.iter().any(|key| named(&key)) => Err(JwtError::Algorithm),
             _ => Err(JwtError::UnknownKey),
         }
+    }
+}
+
+/// Whether metadata at this URL may be of this issuer, who is its beginning; what follows the well-known
+/// part is the issuer's path (RFC 8414, 3.1). Whether an issuer's name ends in a slash is its own affair.
+fn is_of(discovery_url: &str, issuer: &str) -> bool {
+    let Some((base, rest)) = discovery_url.split_once(WELL_KNOWN) else { return false };
+    let path = rest.find('/').map_or("", |from| &rest[from..]);
+    issuer.strip_suffix('/').unwrap_or(issuer) == format!("{base}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of;
+
+    #[test]
+    fn an_issuer_speaks_for_itself_alone() {
+        for (url, issuer) in [
+            ("https://id.example/.well-known/openid-configuration", "https://id.example"),
+            ("https://id.example/.well-known/openid-configuration", "https://id.example/"),
+            ("https://id.example/tenant/.well-known/openid-configuration", "https://id.example/tenant"),
+            ("https://id.example/.well-known/oauth-authorization-server/a/b", "https://id.example/a/b"),
+        ] {
+            assert!(is_of(url, issuer), "{url} {issuer}");
+            for other in ["https://id.example/other", "https://evil.example", "https://id.example//", ""] {
+                assert!(!is_of(url, other), "{url} {other}");
+            }
+        }
+        let odd = "https://evil.example/.well-known/openid-configuration/.well-known/id.example";
+        assert!(!is_of(odd, "https://id.example"));
     }
 }

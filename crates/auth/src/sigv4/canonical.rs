@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use agentcore_protocol::headers;
+use http::Uri;
 use http::header::HOST;
-use http::{HeaderMap, Uri};
 use percent_encoding::{percent_encode, utf8_percent_encode};
 
 use super::claim::SignedHeaders;
@@ -12,7 +13,7 @@ use super::{Head, SigV4Error, presigned};
 
 /// The canonical request, but for the payload's hash, which is its last line.
 pub(crate) fn head(head: &Head<'_>, signed: &SignedHeaders) -> Result<Vec<u8>, SigV4Error> {
-    check_headers(head.headers, signed)?;
+    check_headers(head, signed)?;
     let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b'\n');
@@ -27,10 +28,17 @@ pub(crate) fn head(head: &Head<'_>, signed: &SignedHeaders) -> Result<Vec<u8>, S
     Ok(out)
 }
 
-/// Every `x-amz-` header has to be signed, or somebody on the way could add one.
-fn check_headers(headers: &HeaderMap, signed: &SignedHeaders) -> Result<(), SigV4Error> {
-    let unsigned = |name: &&str| name.starts_with("x-amz-") && !signed.contains(name);
-    match headers.keys().map(http::HeaderName::as_str).find(unsigned) {
+/// What says whose session a request is for. AWS's own client for WebSockets adds it to headers that it
+/// has signed before, which it keeps to itself; a presigned URL is made to be given away, for what it names.
+const NAMING: [&str; 2] = [headers::SESSION_ID, headers::USER_ID];
+
+/// Every `x-amz-` header has to be signed, or somebody on the way could add one, and with a presigned
+/// URL what names a session.
+fn check_headers(head: &Head<'_>, signed: &SignedHeaders) -> Result<(), SigV4Error> {
+    let is_presigned = presigned::is_presigned(head.uri);
+    let must_be = |name: &str| name.starts_with("x-amz-") || is_presigned && NAMING.contains(&name);
+    let unsigned = |name: &&str| must_be(name) && !signed.contains(name);
+    match head.headers.keys().map(http::HeaderName::as_str).find(unsigned) {
         Some(name) => Err(SigV4Error::UnsignedHeader(name.to_owned())),
         None => Ok(()),
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agentcore_auth::gate::{Gate, GateBody, GateOptions, TokenRule};
+use agentcore_auth::gate::{Gate, GateOptions, HeldBody, TokenRule};
 use agentcore_auth::jwt::{Fetcher, JwtAuthorizer};
 use agentcore_auth::keys::{AccessKey, KeyStore};
 use agentcore_auth::sigv4::Verifier;
@@ -59,9 +59,9 @@ impl Setup {
         &self,
         request: Request<Vec<u8>>,
         rule: Option<&TokenRule>,
-    ) -> Result<(Principal, GateBody<Full<Bytes>>), Refusal> {
+    ) -> Result<(Principal, Option<HeldBody>), Refusal> {
         let (parts, body) = request.into_parts();
-        self.gate.admit(&parts, Full::from(body), rule).await
+        self.gate.admit(&parts, &mut Full::from(body), rule, None).await
     }
 
     async fn status(&self, request: Request<Vec<u8>>, rule: Option<&TokenRule>) -> StatusCode {
@@ -98,9 +98,24 @@ async fn a_signature_tells_who_calls_and_the_body_comes_through_whole() {
     for presigned in [false, true] {
         let (principal, body) = setup.admit(with_key(&key, presigned), None).await.unwrap();
         assert_eq!(principal.to_string(), "key:ci");
-        let GateBody::Held(body) = body else { panic!("the body was not read") };
+        let body = body.expect("it was read");
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(8));
         assert_eq!(body.collect().await.unwrap().to_bytes(), &b"{\"a\": 1}"[..]);
+    }
+}
+
+#[tokio::test]
+async fn a_presigned_url_is_good_for_the_session_that_it_was_made_for() {
+    let setup = setup(required());
+    let key = setup.key();
+    for name in ["x-amzn-bedrock-agentcore-runtime-session-id", "x-amzn-bedrock-agentcore-runtime-user-id"] {
+        let mut unsigned = request();
+        unsigned.headers_mut().clear();
+        let mut url = signed_by(&key.record().id, key.secret().expose(), unsigned, true);
+        assert_eq!(setup.status(url.clone(), None).await, StatusCode::OK);
+        url.headers_mut().insert(name, "another".parse().unwrap());
+        let refusal = setup.admit(url, None).await.err().unwrap();
+        assert!(refusal.message().contains(name), "{refusal}");
     }
 }
 
@@ -164,7 +179,7 @@ async fn an_agent_whose_callers_bring_tokens_takes_nothing_else() {
     };
     let (principal, body) = setup.admit(bearing("web", VECTOR_TIME + 60), Some(&rule)).await.unwrap();
     assert_eq!(principal.to_string(), format!("jwt:{} alice", issuer.url));
-    assert!(matches!(body, GateBody::Passed(_)));
+    assert!(body.is_none());
     for bad in [request(), bearing("web", VECTOR_TIME - 60)] {
         let refusal = setup.admit(bad, Some(&rule)).await.err().unwrap();
         assert_eq!((refusal.status(), refusal.error()), (StatusCode::UNAUTHORIZED, "UnauthorizedException"));
@@ -187,19 +202,59 @@ async fn an_agent_whose_callers_bring_tokens_takes_nothing_else() {
 
 #[tokio::test]
 async fn bodies_are_held_within_limits() {
-    let setup = setup(GateOptions { max_body: 4096, max_held: 8192, ..required() });
+    let setup = setup(GateOptions { max_body: 4096, max_held: 16_384, ..required() });
     let key = setup.key();
     let sized = |length: usize| {
         let mut request = request();
         *request.body_mut() = vec![7; length];
         signed_by(&key.record().id, key.secret().expose(), request, false)
     };
-    assert_eq!(setup.status(sized(4097), None).await, StatusCode::PAYLOAD_TOO_LARGE);
+    let refusal = setup.admit(sized(4097), None).await.err().unwrap();
+    assert_eq!((refusal.status(), refusal.error()), (StatusCode::BAD_REQUEST, "ValidationException"));
+    let told = refusal.into_response::<Full<Bytes>>().into_body().collect().await.unwrap().to_bytes();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(
+        (&told["reason"], &told["fieldList"][0]["name"]),
+        (&json!("FieldValidationFailed"), &json!("payload"))
+    );
     let first = setup.admit(sized(4096), None).await.unwrap();
-    let _second = setup.admit(sized(4096), None).await.unwrap();
-    assert_eq!(setup.status(sized(1), None).await, StatusCode::TOO_MANY_REQUESTS);
+    let _others =
+        [setup.admit(sized(4096), None).await.unwrap(), setup.admit(sized(4096), None).await.unwrap()];
+    assert_eq!(setup.status(sized(4096), None).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(setup.status(sized(2048), None).await, StatusCode::OK, "there is room for small ones");
     drop(first);
-    assert_eq!(setup.status(sized(1), None).await, StatusCode::OK);
+    assert_eq!(setup.status(sized(4096), None).await, StatusCode::OK);
+}
+
+/// Whoever knows the id of a key can send what looks signed with it, and need not finish.
+#[tokio::test]
+async fn what_a_stranger_sends_leaves_room_for_others() {
+    let setup = Arc::new(setup(GateOptions { max_body: 4096, max_held: 16_384, ..required() }));
+    let key = setup.key();
+    let address = |text: &str| Some(text.parse().unwrap());
+    let mut strangers = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let forged = signed_by(&key.record().id, "not the secret", request(), false);
+        let (setup, from) = (setup.clone(), address("192.0.2.1"));
+        strangers.spawn(async move {
+            let (mut sender, mut body) = http_body_util::channel::Channel::<Bytes>::new(1);
+            sender.send_data(vec![7; 4096].into()).await.unwrap();
+            let refused = setup.gate.admit(&forged.into_parts().0, &mut body, None, from).await;
+            drop(sender);
+            refused.is_err()
+        });
+    }
+    // All but the one that there is room for are told to try again.
+    for _ in 0..4 {
+        assert!(strangers.join_next().await.unwrap().unwrap());
+    }
+    let mut own = request();
+    *own.body_mut() = vec![1; 4096];
+    let (parts, body) = signed_by(&key.record().id, key.secret().expose(), own, false).into_parts();
+    let mut body = Full::<Bytes>::from(body);
+    let (caller, _) = setup.gate.admit(&parts, &mut body, None, address("192.0.2.2")).await.unwrap();
+    assert_eq!(caller.to_string(), "key:ci");
+    assert_eq!(strangers.len(), 1, "one is still waited for");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,8 +262,8 @@ async fn a_body_that_never_arrives_is_not_waited_for() {
     let setup = setup(GateOptions { body_timeout: Duration::from_secs(5), ..required() });
     let key = setup.key();
     let (parts, _) = with_key(&key, false).into_parts();
-    let (_sender, body) = http_body_util::channel::Channel::<Bytes>::new(1);
-    let refusal = setup.gate.admit(&parts, body, None).await.err().unwrap();
+    let (_sender, mut body) = http_body_util::channel::Channel::<Bytes>::new(1);
+    let refusal = setup.gate.admit(&parts, &mut body, None, None).await.err().unwrap();
     assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
 }
 

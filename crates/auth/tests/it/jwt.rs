@@ -1,5 +1,6 @@
 //! Tokens, with real keys and a real issuer.
 
+use agentcore_auth::Subject;
 use agentcore_auth::jwt::{Fetcher, JwtAuthorizer, JwtError};
 use agentcore_auth::{Action, Identity};
 use base64::Engine;
@@ -57,7 +58,8 @@ async fn every_algorithm_is_verified_and_its_bearer_may_invoke_that_agent() {
         let token = key.sign(&claims(&issuer, json!({})));
         let principal =
             judge(&authorizer, &token).await.unwrap_or_else(|error| panic!("{:?}: {error}", key.algorithm));
-        let identity = Identity::Token { issuer: issuer.url.clone(), subject: "alice".into() };
+        let identity =
+            Identity::Token { issuer: issuer.url.clone(), subject: Subject::Named("alice".into()) };
         assert_eq!(principal.identity(), &identity);
         assert!(principal.may(Action::Invoke, "writer"));
         assert!(!principal.may(Action::Invoke, "other") && !principal.may(Action::Administer, "writer"));
@@ -135,7 +137,12 @@ async fn tokens_out_of_time_or_of_others_are_refused() {
         verdict(json!({"sub": "", "client_id": null})).await,
         Err(JwtError::MissingClaim("sub"))
     ));
-    assert!(verdict(json!({"sub": null})).await.is_ok());
+    for bad in [json!(7), json!(["alice"]), json!({}), json!(true), json!("a".repeat(1_025))] {
+        assert!(matches!(verdict(json!({ "sub": bad })).await, Err(JwtError::MissingClaim("sub"))));
+    }
+    let token = key.sign(&claims(&issuer, json!({"sub": null})));
+    let client = judge(&authorizer, &token).await.unwrap();
+    assert_eq!(client.to_string(), format!("jwt-client:{} web", issuer.url));
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use agentcore_auth::Identity;
 use agentcore_auth::jwt::{Fetcher, JwtAuthorizer, JwtError};
+use agentcore_auth::{Identity, Subject};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -89,7 +89,8 @@ async fn a_token_that_a_provider_issued_is_judged_by_its_claims() {
     let Some(mut provider) = Provider::start() else { return };
     for resource in ["urn:writer:RS256", "urn:writer:ES256"] {
         let token = provider.token("web", resource, "invoke");
-        let whose = Identity::Token { issuer: provider.issuer.clone(), subject: "web".into() };
+        let whose =
+            Identity::Token { issuer: provider.issuer.clone(), subject: Subject::Named("web".into()) };
         let rules =
             json!({"allowedAudience": [resource], "allowedClients": ["web"], "allowedScopes": ["invoke"]});
         assert_eq!(judge(&provider.authorizer(rules), &token, 0).await.unwrap(), whose);

@@ -50,14 +50,8 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Credenti
         (None, Some(_)) => return Err(NoCredentials::Half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
         (None, None) => {}
     }
-    let home = set("HOME").map(PathBuf::from).unwrap_or_default();
-    let file =
-        |name: &str, usual: &str| set(name).map_or_else(|| home.join(".aws").join(usual), PathBuf::from);
     let named = set("AWS_PROFILE");
-    let profile = named.clone().unwrap_or_else(|| "default".to_owned());
-    let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    let config = file("AWS_CONFIG_FILE", "config");
-    let in_config = if profile == "default" { profile.clone() } else { format!("profile {profile}") };
+    let Files { profile, credentials, config, in_config } = Files::of(&set);
     for (path, section) in [(&credentials, &profile), (&config, &in_config)] {
         if let Some(found) = in_file(path, section, &profile)? {
             return Ok(found);
@@ -66,6 +60,39 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Credenti
     match named {
         Some(profile) => Err(NoCredentials::NoProfile { profile, path: credentials }),
         None => Err(NoCredentials::None),
+    }
+}
+
+/// The region that the profile names.
+pub(crate) fn region(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let Files { profile, credentials, config, in_config } = Files::of(&set);
+    let in_file = |path: &PathBuf, section: &String| {
+        Some(Ini::load_from_file_noescape(path).ok()?.section(Some(section))?.get("region")?.to_owned())
+    };
+    // Should it be in both files, AWS's own tools take the one of the credentials.
+    in_file(&credentials, &profile).or_else(|| in_file(&config, &in_config))
+}
+
+/// The profile, and the files that tell of it.
+struct Files {
+    profile: String,
+    credentials: PathBuf,
+    config: PathBuf,
+    /// What its section is called in the second one.
+    in_config: String,
+}
+
+impl Files {
+    fn of(set: &impl Fn(&str) -> Option<String>) -> Self {
+        let home = set("HOME").map(PathBuf::from).unwrap_or_default();
+        let file =
+            |name: &str, usual: &str| set(name).map_or_else(|| home.join(".aws").join(usual), PathBuf::from);
+        let profile = set("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+        let in_config = if profile == "default" { profile.clone() } else { format!("profile {profile}") };
+        let (credentials, config) =
+            (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file("AWS_CONFIG_FILE", "config"));
+        Self { profile, credentials, config, in_config }
     }
 }
 
@@ -115,6 +142,27 @@ mod tests {
         assert_eq!(found(&[("AWS_PROFILE", "ci")], KEYS, "").unwrap(), "B t Some(\"u\")");
         let config = "[profile dev]\naws_access_key_id=C\naws_secret_access_key=v\n";
         assert_eq!(found(&[("AWS_PROFILE", "dev")], KEYS, config).unwrap(), "C v None");
+    }
+
+    #[test]
+    fn a_profile_says_for_which_region_is_signed() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        std::fs::write(
+            home.path().join(".aws/config"),
+            "[default]\nregion=eu-west-1\n[profile ci]\nregion = us-west-2\n",
+        )
+        .unwrap();
+        let named = |profile: Option<&str>| {
+            region(|name| match name {
+                "HOME" => home.path().to_str().map(str::to_owned),
+                "AWS_PROFILE" => profile.map(str::to_owned),
+                _ => None,
+            })
+        };
+        assert_eq!(named(None).as_deref(), Some("eu-west-1"));
+        assert_eq!(named(Some("ci")).as_deref(), Some("us-west-2"));
+        assert_eq!(named(Some("none")), None);
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Signer {
         let credentials = credentials::find(variable)?;
         let region = region.map(str::to_owned);
         let region = region.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
+        let region = region.or_else(|| credentials::region(variable));
         Ok(Self { credentials, region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()) })
     }
 

@@ -2,7 +2,7 @@
 
 mod pack;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use agentcore_runtime::SessionSettings;
@@ -42,8 +42,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let client = context.client(endpoint.clone()).signed_by(Some(Signer::of_chain(entry.region())?));
 
     let waiting = Waiting::for_what("packing and uploading the code");
-    let packing = launchable.clone();
-    let (packed, entry_point) = tokio::task::spawn_blocking(move || packed(&packing)).await??;
+    let (packing, folder) = (launchable.clone(), project.folder().to_owned());
+    let (packed, entry_point) = tokio::task::spawn_blocking(move || packed(&packing, &folder)).await??;
     let (files, bytes) = (packed.files, packed.bytes.len());
     let path = format!("/_agentcore/v1/code/{}/{}", escape(&name), packed.sha256);
     let uploaded = client.call(Method::PUT, &path, packed.bytes).await?;
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
 }
 
 /// The archive, and the path in it of what is to run.
-fn packed(agent: &Launchable) -> anyhow::Result<(Packed, String)> {
+fn packed(agent: &Launchable, project: &Path) -> anyhow::Result<(Packed, String)> {
     let mut pack = Pack::new();
     let file = agent.built()?;
     if agent.entrypoint.kind != EntrypointKind::Python {
@@ -80,14 +80,25 @@ fn packed(agent: &Launchable) -> anyhow::Result<(Packed, String)> {
             .hint("set source_path to the folder that has the entrypoint in it")
     })?;
     pack.add_code(&agent.code)?;
-    if agent.code.join(REQUIREMENTS).is_file() {
-        add_requirements(&mut pack, agent, inside)?;
+    if let Some(requirements) = requirements(&agent.code, project) {
+        add_requirements(&mut pack, agent, inside, &requirements)?;
     }
     Ok((pack.finish()?, inside.to_string_lossy().into_owned()))
 }
 
+/// The requirements.txt of code: the one in its folder, else the next one above it in the project.
+fn requirements(code: &Path, project: &Path) -> Option<PathBuf> {
+    let above = code.ancestors().skip(1).take_while(|folder| folder.starts_with(project));
+    std::iter::once(code).chain(above).map(|folder| folder.join(REQUIREMENTS)).find(|file| file.is_file())
+}
+
 /// Installs what requirements.txt names beside the code, where Python looks for it first.
-fn add_requirements(pack: &mut Pack, agent: &Launchable, entrypoint: &Path) -> anyhow::Result<()> {
+fn add_requirements(
+    pack: &mut Pack,
+    agent: &Launchable,
+    entrypoint: &Path,
+    requirements: &Path,
+) -> anyhow::Result<()> {
     if entrypoint.components().count() > 1 {
         let message = format!(
             "{REQUIREMENTS} is installed beside the entrypoint, and {} is not beside it",
@@ -103,16 +114,16 @@ fn add_requirements(pack: &mut Pack, agent: &Launchable, entrypoint: &Path) -> a
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--target"])
         .arg(packages.path())
         .arg("-r")
-        .arg(agent.code.join(REQUIREMENTS))
+        .arg(requirements)
         // Paths in it are of its folder, from wherever the command is called.
-        .current_dir(&agent.code)
+        .current_dir(requirements.parent().unwrap_or(&agent.code))
         .output()
         .with_context(|| format!("cannot run {}", python.display()))?;
     if !installed.status.success() {
         let said = String::from_utf8_lossy(&installed.stderr);
         let message = format!("pip cannot install what {REQUIREMENTS} names: {}", said.trim());
         return Err(Failure::new(message)
-            .hint(format!("try it: {} -m pip install -r {REQUIREMENTS}", python.display()))
+            .hint(format!("try it: {} -m pip install -r {}", python.display(), requirements.display()))
             .into());
     }
     Ok(pack.add_packages(packages.path())?)
@@ -166,5 +177,30 @@ async fn register(client: &HostClient, name: &str, mut request: Value) -> anyhow
             Ok(client.call(Method::PUT, &path, request.to_string().into_bytes()).await?)
         }
         created => Ok(created?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_those_of_the_code_or_of_the_project_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = folder.path().join("project");
+        let code = project.join("src/app");
+        std::fs::create_dir_all(&code).unwrap();
+        let write = |folder: &Path| {
+            let file = folder.join(REQUIREMENTS);
+            std::fs::write(&file, "").unwrap();
+            Some(file)
+        };
+        write(folder.path());
+        assert_eq!(requirements(&code, &project), None, "what is outside of the project is not its own");
+        assert_eq!(requirements(folder.path(), &project), Some(folder.path().join(REQUIREMENTS)));
+        let around = write(&project);
+        assert_eq!(requirements(&code, &project), around);
+        let own = write(&code);
+        assert_eq!(requirements(&code, &project), own);
     }
 }

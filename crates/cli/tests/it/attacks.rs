@@ -35,6 +35,8 @@ impl Scene {
         standing(needed)?;
         let project = Project::with_test_agent(&["-n", AGENT]).await;
         let root = project.path().to_str().unwrap().to_owned();
+        std::fs::create_dir(project.path().join("planted")).unwrap();
+        std::fs::copy(project.path().join("agent.sh"), project.path().join("planted/agent.sh")).unwrap();
         let options = ["--network", network, "--code-root", &root, "--on-shutdown", "stop"];
         let host = project.serve(&options).await;
         let (attacker, victim) = (session_id("attacker"), session_id("victim"));
@@ -55,7 +57,7 @@ impl Scene {
         let victim = &self.victim;
         let of_session = |rest: &str| format!("/_agentcore/v1/sessions/{victim}{rest}");
         let of_agent = |operation: &str| format!("/runtimes/{AGENT}/{operation}");
-        let code = format!("file://{}/agent.sh", self.project.path().display());
+        let code = format!("file://{}/planted/agent.sh", self.project.path().display());
         let runtime = json!({
             "agentRuntimeName": "planted", "roleArn": "arn:aws:iam::123456789012:role/agent",
             "networkConfiguration": {"networkMode": "PUBLIC"},

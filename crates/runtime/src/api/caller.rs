@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::aws::AwsError;
 use super::{Api, ApiError};
-use crate::key::Principal;
+use crate::key::{Principal, SessionKey};
 use crate::session::Agent;
 
 /// Who calls, as the gate found out.
@@ -62,6 +62,26 @@ impl Caller {
         (!self.is_operator()).then(|| self.principal())
     }
 
+    /// Whether they see what became of what they began, or somebody else did, in this session. Who brings
+    /// a token sees what is of the agent that let them in for it: another agent may trust others.
+    pub(super) fn sees(&self, key: &SessionKey) -> bool {
+        let is_own = key.principal == self.principal();
+        self.is_operator() || is_own && (!self.has_token() || self.may(Action::Invoke, &key.agent))
+    }
+
+    fn has_token(&self) -> bool {
+        matches!(self.principal.identity(), Identity::Token { .. })
+    }
+
+    /// Refuses who brings a token and does not name the agent that let them in for it, where results
+    /// are listed.
+    pub(super) fn must_list(&self, agent: Option<&str>) -> Result<(), ApiError> {
+        match self.has_token() {
+            true => self.must(Action::Invoke, agent.unwrap_or(agentcore_auth::ALL_AGENTS)),
+            false => Ok(()),
+        }
+    }
+
     /// Whether they may do this to an agent, which may be named with its endpoint (`writer@staging`).
     pub(super) fn may(&self, action: Action, agent: &str) -> bool {
         let name = agent.split_once('@').map_or(agent, |(name, _)| name);
@@ -72,8 +92,7 @@ impl Caller {
     /// way that it asks for: with a token, or without.
     pub(super) fn must_invoke(&self, served: &str, agent: Option<&Agent>) -> Result<(), ApiError> {
         let asks_for_tokens = agent.is_some_and(|agent| agent.definition.authorizer.is_some());
-        let has_token = matches!(self.principal.identity(), Identity::Token { .. });
-        if asks_for_tokens != has_token {
+        if asks_for_tokens != self.has_token() {
             return Err(ApiError::Forbidden("this agent asks for another kind of authorization"));
         }
         self.must(Action::Invoke, served)

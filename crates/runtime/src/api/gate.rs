@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use agentcore_auth::Principal;
-use agentcore_auth::gate::GateBody;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -12,7 +11,7 @@ use axum::response::Response;
 
 use super::caller::Caller;
 use super::witness::{Peer, Witness};
-use super::{Api, HOST_TOKEN_HEADER, access, aws, subprotocol, tokens};
+use super::{Api, HOST_TOKEN_HEADER, access, aws, subprotocol, tokens, witness};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
@@ -35,40 +34,54 @@ pub(super) async fn pass(
     request: Request,
     peer: Option<Peer>,
 ) -> Result<(Request, Option<Witness>), Response> {
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     if tokens::is_document(&parts) {
         return Ok((Request::from_parts(parts, body), None));
     }
-    let (principal, body) = match admit(api, &parts, body).await {
-        Ok(admitted) => admitted,
-        Err(answer) => return Err(Witness::of_stranger(api, &parts, peer).told(answer)),
+    match let_in(api, &mut parts, &mut body, peer).await {
+        Ok(witness) => Ok((Request::from_parts(parts, body), witness)),
+        Err(answer) => {
+            aws::read_rest(body).await;
+            Err(answer)
+        }
+    }
+}
+
+/// Who testifies to a request that is let in, or the answer.
+async fn let_in(
+    api: &Api,
+    parts: &mut Parts,
+    body: &mut Body,
+    peer: Option<Peer>,
+) -> Result<Option<Witness>, Response> {
+    let principal = match admit(api, parts, body, peer).await {
+        Ok(principal) => principal,
+        Err(answer) => return Err(Witness::of_stranger(api, parts, peer).told(answer)),
     };
     // Neither is on record: it reached nothing, and would push out what did.
     api.quotas.take(&principal, &api.clock).map_err(|error| aws::told(parts.uri.path(), error))?;
-    let witness = Witness::of(api, &parts, &principal, peer);
+    let witness = Witness::of(api, parts, &principal, peer);
     // Whatever an agent has passed on to it, this is not for it.
     parts.headers.remove(HOST_TOKEN_HEADER);
     parts.extensions.insert(Caller::new(principal, api.token.proof()));
-    Ok((Request::from_parts(parts, body), witness))
+    Ok(witness)
 }
 
-/// Who calls, and the body.
+/// Who calls. A body that had to be read for that is put back.
 ///
 /// Where nobody has to show who they are, web pages are kept out; otherwise a page knows no secret
 /// that would let it in, and the host may be called by any name.
-async fn admit(api: &Api, parts: &Parts, body: Body) -> Result<(Principal, Body), Response> {
+async fn admit(api: &Api, parts: &Parts, body: &mut Body, peer: Option<Peer>) -> Result<Principal, Response> {
     let told = |error| aws::told(parts.uri.path(), error);
     if !api.gate.is_required() {
         access::verdict(&parts.headers, &parts.uri).map_err(told)?;
     }
     let rule = tokens::rule(api, parts).map_err(told)?;
-    let admitted = api.gate.admit(parts, body, rule.as_ref()).await;
-    let (principal, body) = admitted.map_err(|refusal| aws::named(refusal.into_response()))?;
-    Ok((
-        api.token.judge(principal, &parts.headers, &api.manager),
-        match body {
-            GateBody::Passed(body) => body,
-            GateBody::Held(body) => Body::new(body),
-        },
-    ))
+    let from = witness::address(api, &parts.headers, peer);
+    let admitted = api.gate.admit(parts, body, rule.as_ref(), from).await;
+    let (principal, held) = admitted.map_err(|refusal| aws::named(refusal.into_response()))?;
+    if let Some(held) = held {
+        *body = Body::new(held);
+    }
+    Ok(api.token.judge(principal, &parts.headers, &api.manager))
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use agentcore_protocol::headers;
 use axum::http::{HeaderMap, Uri};
 
+use super::ApiError;
 use super::call::SESSION_ID;
 
 /// Names and values, in their order. Any text can be read so: what is no UTF-8 is replaced.
@@ -36,10 +37,36 @@ impl<'a> Parameters<'a> {
         parameters
     }
 
-    /// The session that is named in its header, or else here: browsers cannot set headers on a
-    /// WebSocket.
-    pub(super) fn session(self, headers: &'a HeaderMap) -> Option<Cow<'a, str>> {
+    /// The session that is named in its header or here: browsers cannot set headers on a WebSocket. Of
+    /// two that differ neither counts: the one may be signed, and the other added by somebody else.
+    ///
+    /// # Errors
+    /// They differ.
+    pub(super) fn session(self, headers: &'a HeaderMap) -> Result<Option<Cow<'a, str>>, ApiError> {
         let header = headers.get(SESSION_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        header.or(self.session)
+        match (header, self.session) {
+            (Some(header), Some(query)) if header != query => Err(ApiError::BadRequest(
+                "the header and the query name different sessions: send one of them, or the same in both",
+            )),
+            (header, query) => Ok(header.or(query)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(query: &str, header: Option<&str>) -> Result<Option<String>, ()> {
+        let uri = format!("/ws?{}={query}", headers::SESSION_ID).parse().unwrap();
+        let headers = header.map(|value| (SESSION_ID, value.parse().unwrap())).into_iter().collect();
+        Parameters::of(&uri).session(&headers).map(|found| found.map(Cow::into_owned)).map_err(drop)
+    }
+
+    #[test]
+    fn no_header_overrides_the_session_of_a_query() {
+        assert_eq!(session("one", None), Ok(Some("one".to_owned())));
+        assert_eq!(session("one", Some("one")), Ok(Some("one".to_owned())));
+        assert_eq!(session("one", Some("another")), Err(()));
     }
 }

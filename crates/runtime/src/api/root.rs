@@ -109,7 +109,7 @@ fn session_key(
     let said = Parameters::of(uri);
     let agent = api.agent(said.agent.as_deref())?;
     caller.must_invoke(&agent.name, Some(&agent))?;
-    let session = match said.session(headers) {
+    let session = match said.session(headers)? {
         Some(text) => text.parse()?,
         None => agent.default_session.clone(),
     };

@@ -121,15 +121,22 @@ fn is_invocation(operation: &str) -> bool {
     matches!(operation, "InvokeAgentRuntime" | "InvokeAgentRuntimeWithWebSocketStream" | "GetAgentCard")
 }
 
-/// Where a request comes from: behind a proxy, what the proxy says of it, which is the last to add
-/// to the header.
+/// Where a request comes from.
 fn source(api: &Api, headers: &HeaderMap, peer: Option<Peer>) -> Option<String> {
-    if api.behind_proxy {
-        let last = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|value| value.to_str().ok());
-        let last = last.and_then(|list| list.rsplit(',').next()).map(str::trim);
-        if let Some(address) = last.and_then(|text| text.parse::<IpAddr>().ok()) {
-            return Some(address.to_string());
-        }
+    let forwarded = forwarded_for(api, headers).map(|address| address.to_string());
+    forwarded.or_else(|| peer.map(|Peer(address)| address.to_string()))
+}
+
+/// The address that a request comes from.
+pub(super) fn address(api: &Api, headers: &HeaderMap, peer: Option<Peer>) -> Option<IpAddr> {
+    forwarded_for(api, headers).or_else(|| peer.map(|Peer(address)| address.ip()))
+}
+
+/// Behind a proxy, what it says of where a request comes from: it is the last to add to the header.
+fn forwarded_for(api: &Api, headers: &HeaderMap) -> Option<IpAddr> {
+    if !api.behind_proxy {
+        return None;
     }
-    peer.map(|Peer(address)| address.to_string())
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|value| value.to_str().ok());
+    last.and_then(|list| list.rsplit(',').next())?.trim().parse().ok()
 }

@@ -38,7 +38,7 @@ impl CodeRoot {
     }
 
     /// The real path of `path`, which must be below the root.
-    fn resolve(&self, agent: &str, path: &Path) -> Result<PathBuf, RegistryError> {
+    fn resolve(&self, path: &Path) -> Result<PathBuf, RegistryError> {
         let invalid = |message: String| RegistryError::invalid(FIELD, message);
         let Some(root) = &self.0 else {
             let message = "this host takes no artifacts: start it with --code-root DIR, or launch agents with \
@@ -51,14 +51,26 @@ impl CodeRoot {
         if !real.starts_with(&root) {
             return Err(invalid(format!("{} is not below the host's code root", path.display())));
         }
-        // Who administers one agent may not have another's code run, and so read it.
-        let uploads = root.join(UPLOADS);
-        let is_around = uploads.is_dir() && uploads.starts_with(&real);
-        if is_around || (real.starts_with(&uploads) && !real.starts_with(uploads.join(agent))) {
-            let message = "has what was uploaded for other agents: name a folder of this agent's own";
-            return Err(invalid(format!("{} {message}", path.display())));
-        }
         Ok(real)
+    }
+
+    /// Refuses `code`, a real path below the root, as the code folder of `agent` if somebody else's
+    /// uploads can be read there: a session reads all of its code folder.
+    fn check_folder(&self, agent: &str, code: &Path) -> Result<(), RegistryError> {
+        let root = self.0.as_deref().unwrap_or(Path::new("/"));
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let uploads = root.join(UPLOADS);
+        // The operator may have put them elsewhere. Before the first upload there are none.
+        let uploads = uploads.canonicalize().unwrap_or(uploads);
+        let refused = |message: String| Err(RegistryError::invalid(FIELD, message));
+        if code == root || uploads.starts_with(code) {
+            return refused("name a folder of its own below the host's code root, not all of it".to_owned());
+        }
+        let Ok(inside) = code.strip_prefix(&uploads) else { return Ok(()) };
+        if inside.starts_with(agent) && inside.components().count() > 1 {
+            return Ok(());
+        }
+        refused(format!("of the uploads, the agent {agent:?} may have its own as its code"))
     }
 }
 
@@ -101,12 +113,12 @@ fn executable(name: &str, uri: &str, root: &CodeRoot) -> Result<AgentDefinition,
         let message = "this host runs no containers: name an executable below its code root as file:///path";
         return Err(RegistryError::invalid(FIELD, message));
     };
-    let program = root.resolve(name, Path::new(path))?;
+    let program = root.resolve(Path::new(path))?;
     if !program.is_file() {
         return Err(RegistryError::invalid(FIELD, format!("{path} is no file")));
     }
-    // All of the folder is shown to it.
-    let code = root.resolve(name, program.parent().unwrap_or(Path::new("/")))?;
+    let code = program.parent().unwrap_or(Path::new("/")).to_owned();
+    root.check_folder(name, &code)?;
     Ok(AgentDefinition::new(name, program, code))
 }
 
@@ -133,11 +145,12 @@ fn python(
     if wrapper.is_some_and(|wrapper| wrapper != TELEMETRY) {
         return Err(invalid(format!("entryPoint names one file, after {TELEMETRY:?} or nothing")));
     }
-    let code = root.resolve(name, Path::new(prefix.trim_start_matches('/')))?;
-    let script = root.resolve(name, &code.join(file))?;
+    let code = root.resolve(Path::new(prefix.trim_start_matches('/')))?;
+    let script = root.resolve(&code.join(file))?;
     if !code.is_dir() || !script.starts_with(&code) || !script.is_file() {
         return Err(invalid(format!("there is no file {file:?} in the folder {prefix:?}")));
     }
+    root.check_folder(name, &code)?;
     let (program, args) = python_command(interpreter(&code)?, script);
     let mut definition = AgentDefinition::new(name, program, code);
     definition.args = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -199,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(here.join("writer/.venv/bin")).unwrap();
-        for file in ["writer/main.py", "writer/.venv/bin/python", "agent"] {
+        for file in ["writer/main.py", "writer/.venv/bin/python", "writer/agent"] {
             std::fs::write(here.join(file), "").unwrap();
         }
         let root = CodeRoot::new(Some(here.clone()));
@@ -208,8 +221,8 @@ mod tests {
         assert_eq!(python.args.last().unwrap(), here.join("writer/main.py").to_str().unwrap());
         assert_eq!(python.env["MODE"], "test");
         assert!(python.confined);
-        let uri = format!("file://{}", here.join("agent").display());
-        assert_eq!(define("writer", &container(&uri), &root).unwrap().program, here.join("agent"));
+        let uri = format!("file://{}", here.join("writer/agent").display());
+        assert_eq!(define("writer", &container(&uri), &root).unwrap().program, here.join("writer/agent"));
     }
 
     #[test]
@@ -230,20 +243,38 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_run_what_was_uploaded_for_another_agent() {
+    fn nobody_has_anothers_uploads_for_a_code_folder() {
         let folder = tempfile::tempdir().unwrap();
-        for agent in ["writer", "writer2"] {
-            let upload = folder.path().join("uploads").join(agent).join("1");
-            std::fs::create_dir_all(&upload).unwrap();
-            std::fs::write(upload.join("main.py"), "").unwrap();
+        let here = folder.path();
+        for upload in ["uploads/writer/a1", "uploads/reader/b2"] {
+            std::fs::create_dir_all(here.join(upload)).unwrap();
+            for file in ["main.py", "agent"] {
+                std::fs::write(here.join(upload).join(file), "").unwrap();
+            }
         }
-        let root = CodeRoot::new(Some(folder.path().to_owned()));
-        assert!(define("writer", &code("uploads/writer/1", "main.py"), &root).is_ok());
-        for (prefix, file) in
-            [("uploads/writer2/1", "main.py"), ("uploads", "writer2/1/main.py"), ("", "x.py")]
-        {
-            assert!(refusal(&code(prefix, file), &root).contains("for other agents"), "{prefix}");
+        std::fs::write(here.join("agent"), "").unwrap();
+        std::os::unix::fs::symlink("uploads/reader/b2", here.join("link")).unwrap();
+        let root = CodeRoot::new(Some(here.to_owned()));
+        for (prefix, file) in [
+            ("/", "uploads/writer/a1/main.py"),
+            ("", "uploads/writer/a1/main.py"),
+            ("./", "uploads/writer/a1/main.py"),
+            ("uploads/writer/..", "writer/a1/main.py"),
+            ("uploads/", "writer/a1/main.py"),
+            ("uploads/writer", "a1/main.py"),
+            ("uploads/reader/b2", "main.py"),
+            ("link", "main.py"),
+        ] {
+            let told = refusal(&code(prefix, file), &root);
+            assert!(told.contains("folder of its own") || told.contains("its own as its code"), "{told}");
         }
+        for program in ["agent", "uploads/reader/b2/agent", "link/agent"] {
+            let uri = format!("file://{}", here.join(program).display());
+            refusal(&container(&uri), &root);
+        }
+        assert!(define("writer", &code("uploads/writer/a1", "main.py"), &root).is_ok());
+        let own = format!("file://{}", here.join("uploads/writer/a1/agent").display());
+        assert!(define("writer", &container(&own), &root).is_ok());
     }
 
     #[test]

@@ -198,10 +198,12 @@ impl Settings {
     fn check_headers(&self) -> Result<(), RegistryError> {
         let Some(allowed) = &self.request_header_configuration else { return Ok(()) };
         let names = &allowed.request_header_allowlist;
-        if names.len() > MAX_HEADERS || names.iter().any(|name| !may_be_let_through(name)) {
+        let has_authorizer = self.authorizer().is_some();
+        if names.len() > MAX_HEADERS || names.iter().any(|name| !may_be_let_through(name, has_authorizer)) {
             let message = format!(
                 "there may be {MAX_HEADERS} names of the form [A-Za-z][A-Za-z0-9_-]{{0,255}}, none of them Host, Cookie, \
-                 Authorization, Accept*, Content-*, X-Forwarded-*, Sec-WebSocket-* or x-amz*"
+                 Accept*, Content-*, X-Forwarded-*, Sec-WebSocket-* or x-amz*, and Authorization only with a \
+                 customJWTAuthorizer"
             );
             return Err(RegistryError::invalid("requestHeaderConfiguration", message));
         }

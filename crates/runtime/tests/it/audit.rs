@@ -35,8 +35,13 @@ async fn what_reaches_an_agent_or_is_refused_is_on_record_without_its_payload() 
     let others = call(&host, &key, "DELETE /runtimes/tester/", &session, "").await;
     assert_eq!(others.status, StatusCode::FORBIDDEN);
 
-    let (records, text) = records(&host, 5).await;
-    let [invoked, commanded, unsigned, forged, denied] = &records[..] else { panic!("{text}") };
+    let create = r#"{"agentRuntimeName":"planted"}"#;
+    assert_eq!(call(&host, &key, "PUT /runtimes/", &session, create).await.status, StatusCode::FORBIDDEN);
+
+    let (records, text) = records(&host, 6).await;
+    let [invoked, commanded, unsigned, forged, denied, planted] = &records[..] else { panic!("{text}") };
+    assert_eq!((&*planted.action, planted.status), ("CreateAgentRuntime", Some(403)));
+    assert_eq!(planted.agent.as_deref(), Some("planted"), "it is on record whose name was to be taken");
     let id = &key.record().id;
     assert_eq!(invoked.principal, Some(format!("key:{id}")));
     assert_eq!((&invoked.key, &*invoked.action), (&Some(id.clone()), "InvokeAgentRuntime"));

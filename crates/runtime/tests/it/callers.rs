@@ -209,12 +209,17 @@ async fn beyond_loopback_every_caller_is_asked_and_tls_is_not_forgotten() {
 
 /// An identity provider on a loopback socket, with one key.
 async fn issuer() -> (String, Ed25519KeyPair) {
+    issuer_named(None).await
+}
+
+/// One that says that this is its name.
+async fn issuer_named(name: Option<&str>) -> (String, Ed25519KeyPair) {
     let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
     let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let metadata = json!({"issuer": url, "jwks_uri": format!("{url}/keys")});
+    let metadata = json!({"issuer": name.unwrap_or(&url), "jwks_uri": format!("{url}/keys")});
     let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
     let answer = move |request: hyper::Request<hyper::body::Incoming>| {
         let document = if request.uri().path() == "/keys" { &keys } else { &metadata };
@@ -329,6 +334,76 @@ async fn an_agent_with_an_authorizer_is_reached_with_its_issuers_tokens_alone() 
     }
     // What does not reach the agent is the operator's.
     assert_eq!(host.get("/runtimes/tester/").await.status, StatusCode::OK);
+    host.end().await;
+}
+
+/// A host with agents `tester` and `other`, each with its issuer.
+async fn with_issuers(urls: [&str; 2]) -> TestHost {
+    let authorizer = |url: &str| {
+        let configuration = json!({
+            "discoveryUrl": format!("{url}/.well-known/openid-configuration"), "allowedClients": ["web"],
+        });
+        Some(serde_json::from_value(configuration).unwrap())
+    };
+    TestHost::start_with(|options| {
+        let mut other = options.agents[0].clone();
+        other.name = "other".to_owned();
+        other.authorizer = authorizer(urls[1]);
+        options.agents[0].authorizer = authorizer(urls[0]);
+        options.agents[0].request_headers = vec!["authorization".to_owned()];
+        options.agents.push(other);
+    })
+    .await
+}
+
+async fn bearing(host: &TestHost, request: &str, token: &str) -> Answer {
+    let (method, path) = request.split_once(' ').unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("prefer", "respond-async")
+        .header("authorization", format!("Bearer {token}"));
+    Answer::of(host.send(request.body("{}".into()).unwrap()).await).await
+}
+
+/// Whoever administers an agent says which issuer its callers' tokens are of.
+#[tokio::test]
+async fn the_issuer_of_one_agent_does_not_speak_for_that_of_another() {
+    let (url, signing) = issuer().await;
+    let (liar, forging) = issuer_named(Some(&url)).await;
+    let host = with_issuers([&url, &liar]).await;
+    let own = token(&url, &signing, "alice", "web");
+    let asked = bearing(&host, "POST /runtimes/tester/invocations", &own).await;
+    let later = asked.headers["location"].to_str().unwrap().split('?').next().unwrap();
+    let forged = token(&url, &forging, "alice", "web");
+    for method in ["GET", "DELETE"] {
+        let answer = bearing(&host, &format!("{method} {later}?agent=other"), &forged).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+    }
+    let owned = bearing(&host, &format!("GET {later}?agent=tester&wait=60"), &own).await;
+    assert_eq!(owned.json()["state"], "completed");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_token_reaches_the_results_of_the_agent_that_let_it_in() {
+    let (url, signing) = issuer().await;
+    let host = with_issuers([&url, &url]).await;
+    let own = token(&url, &signing, "alice", "web");
+    let asked = bearing(&host, "POST /runtimes/tester/invocations", &own).await;
+    let later = asked.headers["location"].to_str().unwrap().split('?').next().unwrap();
+    let through = async |request: &str| bearing(&host, request, &own).await.status;
+    assert_eq!(through(&format!("GET {later}?agent=tester&wait=60")).await, StatusCode::OK);
+    for request in [format!("GET {later}?agent=other"), format!("DELETE {later}?agent=other")] {
+        assert_eq!(through(&request).await, StatusCode::NOT_FOUND, "{request}");
+    }
+    let task = task_of(&host, &signing, &url, "alice").await;
+    assert_eq!(through(&format!("GET {task}?agent=other")).await, StatusCode::NOT_FOUND);
+    for path in ["invocations", "tasks"] {
+        let list = bearing(&host, &format!("GET /_agentcore/v1/{path}?agent=other"), &own).await.json();
+        assert_eq!(list[path], json!([]), "{list}");
+    }
     host.end().await;
 }
 

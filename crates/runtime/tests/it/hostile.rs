@@ -93,6 +93,24 @@ async fn a_good_signature_does_not_help_a_request_that_can_be_read_in_two_ways()
     host.end().await;
 }
 
+/// A system throws an answer away that comes while its client still sends, and the connection ends.
+#[tokio::test]
+async fn who_is_refused_at_the_gate_is_told_so_after_a_long_body() {
+    let (host, head) = serving(&session_id("long")).await;
+    let body = "x".repeat(8_000_000);
+    let length = format!("content-length: {}", body.len());
+    let unsigned: Vec<_> = head.iter().filter(|line| !line.starts_with("authorization")).cloned().collect();
+    let stale: Vec<_> = head.iter().map(|line| line.replace("Signature=", "Signature=00")).collect();
+    for head in [unsigned, stale] {
+        let mut stream = host.connect().await;
+        stream.write_all(&request(&head, &[&length], &body)).await.expect("all of it is taken");
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().expect("the answer is whole");
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    host.end().await;
+}
+
 #[tokio::test]
 async fn what_follows_a_signed_request_on_its_connection_has_to_be_signed_itself() {
     let (host, mut head) = serving(&session_id("follower")).await;

@@ -3,8 +3,8 @@
 
 use std::panic::AssertUnwindSafe;
 
-use agentcore_auth::Identity;
 use agentcore_auth::jwt::{Fetcher, JwtAuthorizer};
+use agentcore_auth::{Identity, Subject};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -102,7 +102,10 @@ impl World {
         let audience = &claims["aud"];
         assert!(audience == "writer" || audience.as_array().unwrap().iter().any(|one| one == "writer"));
         assert!(claims["scope"].as_str().unwrap().split(' ').any(|scope| scope == "write"));
-        let subject = claims["sub"].as_str().or(claims["client_id"].as_str()).unwrap().to_owned();
+        let subject = match claims.get("sub") {
+            Some(name) => Subject::Named(name.as_str().unwrap().to_owned()),
+            None => Subject::Client(claims["client_id"].as_str().unwrap().to_owned()),
+        };
         let identity = Identity::Token { issuer: self.issuer.url.clone(), subject };
         assert_eq!(principal.identity(), &identity);
     }

@@ -63,7 +63,8 @@ impl Pack {
         for name in IGNORE_FILES {
             walk.add_custom_ignore_filename(name);
         }
-        self.add_all(&walk, folder)
+        walk.filter_entry(|entry| !LEFT_OUT.iter().any(|name| entry.file_name() == *name));
+        self.add_all(&mut walk, folder)
     }
 
     /// Adds a folder of installed packages, as it is.
@@ -72,10 +73,8 @@ impl Pack {
         self.add_all(walk.standard_filters(false), folder)
     }
 
-    fn add_all(&mut self, walk: &WalkBuilder, folder: &Path) -> Result<(), PackError> {
-        let mut walk = walk.clone();
+    fn add_all(&mut self, walk: &mut WalkBuilder, folder: &Path) -> Result<(), PackError> {
         walk.sort_by_file_name(Ord::cmp);
-        walk.filter_entry(|entry| !LEFT_OUT.iter().any(|name| entry.file_name() == *name));
         let root = folder.canonicalize().map_err(unreadable(folder))?;
         for entry in walk.build() {
             let entry = entry?;
@@ -139,6 +138,20 @@ mod tests {
         let mut pack = Pack::new();
         pack.add_code(folder)?;
         pack.finish()
+    }
+
+    #[test]
+    fn installed_packages_go_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [".gitignore", ".env/a", "jedi/venv/b", "tool/.aws/c"] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "*\n").unwrap();
+        }
+        let mut pack = Pack::new();
+        pack.add_packages(folder.path()).unwrap();
+        let packed = pack.finish().unwrap();
+        assert_eq!(names(&packed), [".env/a", ".gitignore", "jedi/venv/b", "tool/.aws/c"]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::{Api, ApiError};
 pub(super) use data::outcome;
 pub(super) use error::{AwsError, ERROR_TYPE};
 pub(crate) use replay::Replays;
+pub(super) use unread::read_rest;
 
 /// Most bytes of an error that is not ours.
 const MOST_OF_FOREIGN: usize = 1_024;

@@ -38,7 +38,7 @@ impl Target {
         let served = found.as_deref().ok().and_then(|name| api.manager.agent(name));
         caller.must_invoke(found.as_deref().unwrap_or(ALL_AGENTS), served.as_deref())?;
         let agent = found?;
-        let session = said.session(headers);
+        let session = said.session(headers)?;
         let named = session.is_some();
         let session = match session {
             Some(text) => text.parse().map_err(ApiError::BadSessionId)?,

@@ -19,7 +19,9 @@ use tokio::time::timeout;
 /// Most bytes that are read for nothing: somewhat more than a payload may have.
 const MOST: usize = 128 * 1024 * 1024;
 /// How long the client may take to send them.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may send nothing.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Answers errors only when the request was read.
 pub(super) async fn read_before_error(request: Request, next: Next) -> Response {
@@ -31,16 +33,22 @@ pub(super) async fn read_before_error(request: Request, next: Next) -> Response 
     let response = next.run(request.map(watched)).await;
     let failed = response.status().is_client_error() || response.status().is_server_error();
     if failed && let Ok(rest) = given_back.try_recv() {
-        // Who sends more, or slower, is let go of.
-        let _ = timeout(PATIENCE, read_away(rest)).await;
+        read_rest(rest).await;
     }
     response
 }
 
-/// Reads a body for nothing.
-pub(super) async fn read_away(mut body: Body) {
+/// Reads what is left of a request before it is refused. Who sends more, or slower, is let go of.
+pub(in crate::api) async fn read_rest(rest: Body) {
+    if !rest.is_end_stream() {
+        let _ = timeout(PATIENCE, read_away(rest, SILENCE)).await;
+    }
+}
+
+/// Reads a body for nothing, unless nothing comes for so long.
+pub(super) async fn read_away(mut body: Body, silence: Duration) {
     let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = timeout(silence, body.frame()).await {
         read += frame.data_ref().map_or(0, Bytes::len);
         if read > MOST {
             return;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use agentcore_protocol::InvocationId;
 use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
@@ -139,6 +140,14 @@ async fn take(
     Ok((known, Stamp::of(record.key.session, record.id)))
 }
 
+/// What is on disk of a request: no token is. A host that begins the invocation after its next start
+/// does so without.
+fn kept(request: &Request) -> Request {
+    let mut kept = request.clone();
+    kept.headers.remove(AUTHORIZATION);
+    kept
+}
+
 async fn accept(
     api: &Arc<Api>,
     target: &Target,
@@ -160,7 +169,7 @@ async fn accept(
         // served with an invocation that the next host can still begin.
         started: !asked.respond_async && call.session().is_ready(),
         idempotency,
-        request: request.clone(),
+        request: kept(&request),
     };
     let live = api.invocations.accept(new).await?;
     api.invocations.running.spawn(run::run(api.clone(), live.clone(), call, request));

@@ -13,8 +13,8 @@ use crate::support::{TestHost, session_id};
 async fn host() -> TestHost {
     TestHost::start_with(|options| {
         let root = options.state.join("code");
-        std::fs::create_dir_all(&root).unwrap();
-        std::fs::write(root.join("agent"), "").unwrap();
+        std::fs::create_dir_all(root.join("writer")).unwrap();
+        std::fs::write(root.join("writer/agent"), "").unwrap();
         options.code_root = Some(root);
     })
     .await
@@ -22,7 +22,7 @@ async fn host() -> TestHost {
 
 fn request(host: &TestHost, change: Value) -> String {
     let root = host.options.code_root.as_deref().unwrap_or(Path::new("/"));
-    let uri = format!("file://{}/agent", root.display());
+    let uri = format!("file://{}/writer/agent", root.display());
     let mut request = json!({
         "agentRuntimeName": "writer",
         "agentRuntimeArtifact": {"containerConfiguration": {"containerUri": uri}},

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -17,9 +17,10 @@ use super::request::{accepted, object, query, tags, text, token};
 use super::view;
 use crate::agent::AgentDefinition;
 use crate::api::Api;
+use crate::api::asked::cut;
 use crate::api::caller::Caller;
 use crate::api::witness::Testimony;
-use crate::registry::{Change, NewRuntime, RegistryError, Settings, define};
+use crate::registry::{Change, NewRuntime, RegistryError, Settings, Token, define};
 
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
@@ -33,18 +34,29 @@ pub(super) async fn create(
     }
     let missing = || AwsError::invalid("agentRuntimeName", "name the runtime");
     let name = text(&request, "agentRuntimeName")?.ok_or_else(missing)?;
+    let testimony = Testimony { agent: Some(cut(&name)), ..Testimony::default() };
+    let created = create_named(&api, &caller, name, &request, token).await;
+    let mut answer = created.unwrap_or_else(IntoResponse::into_response);
+    answer.extensions_mut().insert(testimony);
+    Ok(answer)
+}
+
+async fn create_named(
+    api: &Api,
+    caller: &Caller,
+    name: String,
+    request: &Value,
+    token: Option<Token>,
+) -> Result<Response, AwsError> {
     caller.must(Action::Administer, &name)?;
-    let tags = tags(&request)?;
-    let testimony = Testimony { agent: Some(name.clone()), ..Testimony::default() };
-    let (settings, definition) = defined(&api, name, Settings::requested(&request)?).await?;
+    let tags = tags(request)?;
+    let (settings, definition) = defined(api, name, Settings::requested(request)?).await?;
     let created = api.registry.change(token, |catalogue, at| {
         let runtime = catalogue.create(NewRuntime { settings, definition, tags }, at)?;
         let answer = view::changed(&catalogue.identity, &runtime, at);
         Ok((Change::Put(Arc::new(runtime)), answer))
     });
-    let mut answer = accepted(created.await)?;
-    answer.extensions_mut().insert(testimony);
-    Ok(answer)
+    accepted(created.await)
 }
 
 pub(super) async fn update(

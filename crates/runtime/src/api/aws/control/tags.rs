@@ -28,7 +28,7 @@ pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Path(arn): Path<String>,
     body: Bytes,
-) -> Result<(StatusCode, Json<Value>), AwsError> {
+) -> Result<StatusCode, AwsError> {
     let new = tags(&object(&body)?)?;
     change(&api, &arn, |tags| tags.extend(new)).await
 }
@@ -37,21 +37,18 @@ pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Path(arn): Path<String>,
     uri: Uri,
-) -> Result<(StatusCode, Json<Value>), AwsError> {
+) -> Result<StatusCode, AwsError> {
     let gone = query(&uri, "tagKeys");
     change(&api, &arn, |tags| tags.retain(|key, _| !gone.contains(key))).await
 }
 
-async fn change(
-    api: &Api,
-    arn: &str,
-    edit: impl FnOnce(&mut Tags),
-) -> Result<(StatusCode, Json<Value>), AwsError> {
+async fn change(api: &Api, arn: &str, edit: impl FnOnce(&mut Tags)) -> Result<StatusCode, AwsError> {
     let changed = api.registry.change(None, |catalogue, _| {
         let (runtime, endpoint) = catalogue.resource(arn)?;
         let mut tags = runtime.tags(endpoint)?.clone();
         edit(&mut tags);
         Ok((Change::Put(Arc::new(runtime.with_tags(endpoint, tags)?)), json!({})))
     });
-    Ok((StatusCode::NO_CONTENT, Json(changed.await?)))
+    changed.await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -17,7 +17,7 @@ use crate::api::aws::SDK_INVOCATION_ID;
 use crate::api::aws::error::{AwsError, Exception};
 use crate::api::aws::replay::{Ending, Key, Recording, Turn, Unheard};
 use crate::api::aws::target::Target;
-use crate::api::aws::unread::read_away;
+use crate::api::aws::unread::{PATIENCE, read_away};
 use crate::api::proxy::is_event_stream;
 
 /// The longest id that is taken for one; SDKs send UUIDs.
@@ -40,7 +40,7 @@ pub(super) async fn invoke(api: Arc<Api>, target: Target, parts: Parts, body: Bo
         }
         Turn::Again(recording) => {
             // A client that cannot send its payload does not come to read the answer.
-            let (answer, ()) = tokio::join!(recording.listen_again(), read_away(body));
+            let (answer, ()) = tokio::join!(recording.listen_again(), read_away(body, PATIENCE));
             heard(answer)
         }
     }

@@ -41,6 +41,7 @@ pub(super) async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<InvocationList>, ApiError> {
+    caller.must_list(query.agent.as_deref())?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST);
     let filter = Filter {
         principal: caller.sees_only(),

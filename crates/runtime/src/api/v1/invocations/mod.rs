@@ -94,16 +94,12 @@ async fn remove(
 async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Known, ApiError> {
     let id: InvocationId = id.parse().map_err(|_| ApiError::UnknownInvocation)?;
     let known = api.invocations.find(id).await?.ok_or(ApiError::UnknownInvocation)?;
-    let owner = match &known {
-        Known::Live(live) => &live.key.principal,
-        Known::Over(record) => &record.key.principal,
+    let key = match &known {
+        Known::Live(live) => &live.key,
+        Known::Over(record) => &record.key,
     };
     // Another's is as if it were not there.
-    if caller.is_operator() || *owner == caller.principal() {
-        Ok(known)
-    } else {
-        Err(ApiError::UnknownInvocation)
-    }
+    if caller.sees(key) { Ok(known) } else { Err(ApiError::UnknownInvocation) }
 }
 
 /// As it is once it has ended, or when the wait is over.

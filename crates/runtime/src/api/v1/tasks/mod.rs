@@ -55,6 +55,7 @@ async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<TaskList>, ApiError> {
     let Query(query) = query?;
+    caller.must_list(query.agent.as_deref())?;
     let filter = TaskFilter {
         principal: caller.sees_only(),
         agent: query.agent,
@@ -118,6 +119,5 @@ async fn find(api: &Api, caller: &Caller, incarnation: &str, task: &str) -> Resu
         return Err(ApiError::UnknownTask);
     };
     let found = api.store.task(incarnation, task).await?;
-    let is_seen = |task: &RecordedTask| caller.sees_only().is_none_or(|whose| whose == task.key.principal);
-    found.filter(is_seen).ok_or(ApiError::UnknownTask)
+    found.filter(|task| caller.sees(&task.key)).ok_or(ApiError::UnknownTask)
 }
