@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::key::Principal;
 use crate::store::{Store, StoreError, Write};
 
-pub(crate) use files::{EVERY_PART, Files, REQUEST};
+pub(crate) use files::{EVERY_PART, Files, REQUEST, Unclaimed};
 pub(crate) use items::{Item, Items};
 pub(crate) use live::{Live, Upto};
 pub(crate) use payload::{Received, Unreceived, body};
