@@ -106,8 +106,7 @@ impl Invocations {
         agent: &str,
         key: &str,
     ) -> Result<Option<Known>, StoreError> {
-        let found = self.store.invocation_of(principal.clone(), agent.to_owned(), key.to_owned()).await?;
-        Ok(found.map(|record| self.known(record)))
+        self.known(|| self.store.invocation_of(principal.clone(), agent.to_owned(), key.to_owned())).await
     }
 
     /// The invocation of that id.
@@ -115,15 +114,24 @@ impl Invocations {
         if let Some(live) = self.live(id) {
             return Ok(Some(Known::Live(live)));
         }
-        Ok(self.store.invocation(id).await?.map(|record| self.known(record)))
+        self.known(|| self.store.invocation(id)).await
     }
 
-    fn known(&self, record: Record) -> Known {
+    /// What `read` finds on record, or the live one of it.
+    async fn known<F>(&self, read: impl Fn() -> F) -> Result<Option<Known>, StoreError>
+    where
+        F: Future<Output = Result<Option<Record>, StoreError>>,
+    {
+        let Some(record) = read().await? else { return Ok(None) };
         // What has ended on record may still be live for a moment; the record is the whole of it.
-        match self.live(record.id).filter(|_| !record.state.is_over()) {
-            Some(live) => Known::Live(live),
-            None => Known::Over(Box::new(record)),
+        if record.state.is_over() {
+            return Ok(Some(Known::Over(Box::new(record))));
         }
+        if let Some(live) = self.live(record.id) {
+            return Ok(Some(Known::Live(live)));
+        }
+        // It has ended since it was read: its end is on record before it leaves the live ones.
+        Ok(read().await?.map(|record| Known::Over(Box::new(record))))
     }
 
     /// The invocation of that id, if it has not ended.
@@ -180,5 +188,51 @@ impl Invocations {
             self.files.remove(id, EVERY_PART).await;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use agentcore_protocol::{IncarnationId, SessionId, Timestamp};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::key::SessionKey;
+
+    fn record(state: State) -> Record {
+        Record {
+            id: InvocationId::try_from(Uuid::from_u128((7 << 76) | (8 << 60))).unwrap(),
+            key: SessionKey {
+                principal: Principal::local(),
+                agent: "writer".into(),
+                session: SessionId::from(Uuid::from_u128(7)),
+            },
+            incarnation: IncarnationId::try_from(Uuid::from_u128(1)).unwrap(),
+            state,
+            accepted_at: Timestamp::from_unix_millis(1),
+            started_at: None,
+            ended_at: None,
+            reason: None,
+            request_hash: None,
+            answer: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_while_it_is_looked_up_is_found_as_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).await.unwrap();
+        let invocations = Invocations::open(folder.path(), store).unwrap();
+        let states = [State::Running, State::Completed];
+        let reads = AtomicUsize::new(0);
+        let known = invocations
+            .known(|| {
+                let state = states[reads.fetch_add(1, Ordering::Relaxed)];
+                std::future::ready(Ok(Some(record(state))))
+            })
+            .await;
+        assert_eq!(known.unwrap().unwrap().record().state, State::Completed);
     }
 }
