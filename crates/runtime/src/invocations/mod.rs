@@ -28,7 +28,7 @@ use crate::key::Principal;
 use crate::store::{Store, StoreError, Write};
 
 pub(crate) use files::{EVERY_PART, Files, REQUEST, Unclaimed};
-pub(crate) use items::{Item, Items};
+pub(crate) use items::{Item, Items, Lines};
 pub(crate) use live::{Live, Upto};
 pub(crate) use payload::{Received, Unreceived, body};
 pub(crate) use reader::Reader;
