@@ -18,9 +18,11 @@ mod writer;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use checkpoint::Due;
 use schema::Connections;
@@ -36,6 +38,9 @@ pub(crate) use write::Write;
 
 /// Writes that may wait for the writer; who comes later waits to hand over.
 const QUEUE: usize = 1_024;
+
+/// Between two attempts to write what has to be written.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the store fails.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +112,20 @@ impl Store {
         let (job, done) = Job::acknowledged(write);
         self.writer.send(job).await.map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes until it is written, or the store is closed: what was acknowledged, or has happened, is
+    /// not given up because a disk is full.
+    pub(crate) async fn write_until_done(&self, mut write: impl FnMut() -> Write) {
+        loop {
+            match self.write(write()).await {
+                Ok(()) | Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(
+                    error = %error, "cannot record what has happened; it is tried again every second"
+                ),
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     /// Hands a write over, without waiting until it is on disk. Writes keep their order.

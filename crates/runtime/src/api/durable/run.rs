@@ -14,9 +14,7 @@ use tokio::time::timeout;
 use crate::api::call::Call;
 use crate::api::proxy::is_event_stream;
 use crate::api::{Api, ApiError};
-use crate::invocations::{
-    End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced, write_until_done,
-};
+use crate::invocations::{End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced};
 use crate::session::SessionHandle;
 use crate::store::Write;
 
@@ -80,7 +78,7 @@ async fn work(
         }
         let (id, incarnation, at) = (live.id, call.session().incarnation, api.clock.timestamp());
         // On disk before the agent has it, so that no later host gives it to an agent again.
-        write_until_done(&api.store, || Write::Start { id, incarnation, at }).await;
+        api.store.write_until_done(|| Write::Start { id, incarnation, at }).await;
         live.start(incarnation, at);
     }
     let session = call.session().clone();
