@@ -80,9 +80,14 @@ impl Files {
         .await
     }
 
-    /// How long the answer is that an earlier host left.
-    pub(crate) async fn length(&self, id: InvocationId) -> u64 {
-        self.read(id, Part::Answer).await.map_or(0, |(_, length)| length)
+    /// How long the answer is that an earlier host left, all of which is on disk from now on.
+    pub(crate) async fn settle(&self, id: InvocationId) -> io::Result<u64> {
+        let (file, length) = match self.read(id, Part::Answer).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            found => found?,
+        };
+        sync(&file).await?;
+        Ok(length)
     }
 
     /// Removes the files of an invocation, if there are any.

@@ -35,7 +35,7 @@ pub(crate) use reader::Reader;
 pub(crate) use record::{
     Answer, End, Filter, Head, Idempotency, NewInvocation, Payload, Record, Request, State,
 };
-pub(crate) use recorder::{Recorder, keep_synced, write_until_done};
+pub(crate) use recorder::{Recorder, keep_synced};
 
 /// How many keys can be looked up at the same time without waiting for each other.
 const STRIPES: usize = 1_024;
@@ -141,7 +141,8 @@ impl Invocations {
 
     /// Answers for an invocation from now on: it is on disk once this returns.
     pub(crate) async fn accept(&self, new: NewInvocation) -> Result<Arc<Live>, StoreError> {
-        let live = self.resume(&new);
+        let live = Live::new(&new);
+        self.live.insert(live.id, live.clone());
         match self.store.write(Write::Accept(Box::new(new))).await {
             Ok(()) => Ok(live),
             Err(error) => {
@@ -152,16 +153,16 @@ impl Invocations {
     }
 
     /// Goes on with an invocation that is on record.
-    pub(crate) fn resume(&self, new: &NewInvocation) -> Arc<Live> {
-        let live = Live::new(new);
-        self.live.insert(new.id, live.clone());
+    pub(crate) fn resume(&self, record: &Record) -> Arc<Live> {
+        let live = Live::resume(record);
+        self.live.insert(live.id, live.clone());
         live
     }
 
     /// Puts the end of an invocation on record, and tells everybody.
     pub(crate) async fn end(&self, live: &Live, end: End) {
         let id = live.id;
-        write_until_done(&self.store, || Write::End { id, end: Box::new(end.clone()) }).await;
+        self.store.write_until_done(|| Write::End { id, end: Box::new(end.clone()) }).await;
         live.end(end);
         self.live.remove(&id);
     }

@@ -6,8 +6,8 @@ use agentcore_runtime::AgentRetention;
 use agentcore_sandbox::ScriptedStart;
 use axum::http::StatusCode;
 
-use super::{ended, invoke_async, location};
-use crate::support::{TestHost, eventually, session_id};
+use super::{cancel, ended, invoke_async, invoke_with, location, request_with};
+use crate::support::{Answer, TestHost, eventually, session_id};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_read_from_the_next_host_after_its_session_has_ended() {
@@ -56,6 +56,33 @@ async fn what_no_agent_had_is_begun_by_the_next_host() {
     let host = host.restart().await;
     let record = ended(&host, &location).await;
     assert_eq!((&record["state"], &record["answer"]["body"]["count"]), (&"completed".into(), &1.into()));
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_refused_for_a_limit_holds_up_nobody_elses() {
+    let host = TestHost::start().await;
+    let (crowded, other) = (session_id("a"), session_id("b"));
+    host.kind.script_next_start(ScriptedStart::Hang);
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let payload = r#"{"do":"sleep","ms":100000}"#;
+        asked.push(location(&invoke_async(&host, &crowded, payload).await));
+    }
+    host.kind.script_next_start(ScriptedStart::Hang);
+    let key = ("idempotency-key", "one");
+    let mut request = request_with(&host, &other, key, "{}");
+    request.headers_mut().insert("prefer", "respond-async".parse().unwrap());
+    let elsewhere = location(&Answer::of(host.send(request).await).await);
+    let mut host = host;
+    host.options.limits.requests_per_session = 1;
+    let host = host.restart().await;
+    assert_eq!(ended(&host, &elsewhere).await["state"], "completed");
+    assert_eq!(invoke_with(&host, &other, key, "{}").await.text, r#"{"count":1}"#);
+    for location in &asked {
+        let cancelled = cancel(&host, location).await;
+        assert_eq!((cancelled.status, &cancelled.json()["state"]), (StatusCode::OK, &"cancelled".into()));
+    }
     host.end().await;
 }
 

@@ -24,6 +24,8 @@ use crate::invocations::{self, Known};
 
 pub(in crate::api) use view::InvocationView;
 
+/// How long whoever cancels waits for it to be on record.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest that a caller can have the host wait.
 const LONGEST_WAIT: f64 = 600.0;
 
@@ -64,17 +66,20 @@ async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<InvocationView>, ApiError> {
+) -> Result<(StatusCode, Json<InvocationView>), ApiError> {
     let known = find(&api, &caller, &id).await?;
     if let Known::Live(live) = &known {
         live.cancelled.cancel();
-        live.ended().await;
+        let _ = timeout(CANCEL_PATIENCE, live.ended()).await;
     }
     let record = known.record();
-    match record.state {
-        invocations::State::Cancelled => Ok(Json(InvocationView::of(&record))),
-        other => Err(ApiError::HasEnded(other)),
-    }
+    let status = match record.state {
+        invocations::State::Cancelled => StatusCode::OK,
+        // It will be, as soon as that can be recorded.
+        state if !state.is_over() => StatusCode::ACCEPTED,
+        other => return Err(ApiError::HasEnded(other)),
+    };
+    Ok((status, Json(InvocationView::of(&record))))
 }
 
 async fn remove(
