@@ -174,6 +174,10 @@ pub struct Timeouts {
     /// For an invocation's answer to end, once begun.
     #[serde(with = "seconds")]
     pub stream: Duration,
+    /// For a durable invocation's answer to end, once an agent has the request: who waits for nothing
+    /// is not bound to how long a caller waits.
+    #[serde(with = "seconds")]
+    pub durable: Duration,
     /// For requests in flight to end when the host shuts down.
     #[serde(with = "seconds")]
     pub drain: Duration,
@@ -195,6 +199,7 @@ impl Default for Timeouts {
             stop_grace: Duration::from_secs(30),
             answer: Duration::from_secs(15 * 60),
             stream: Duration::from_secs(60 * 60),
+            durable: Duration::from_secs(8 * 60 * 60),
             drain: Duration::from_secs(10),
             ping_interval: Duration::from_secs(2),
             unresponsive_idle: Duration::from_secs(30),

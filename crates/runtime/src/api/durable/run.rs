@@ -9,12 +9,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::api::call::Call;
 use crate::api::proxy::is_event_stream;
 use crate::api::{Api, ApiError};
 use crate::invocations::{End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced};
+use crate::options::Timeouts;
 use crate::session::SessionHandle;
 use crate::store::Write;
 
@@ -86,12 +87,18 @@ async fn work(
         Ok(request) => request,
         Err(error) => return Some(failed(ApiError::Files(error))),
     };
-    let answered = match call.run(api, headers, body).await {
-        Ok(answer) => answer,
-        Err(error) => return Some(failed(error)),
+    let most = api.timeouts.durable;
+    let answered = async {
+        match call.run(Timeouts { answer: most, stream: most, ..api.timeouts }, headers, body).await {
+            Ok(answer) => record(answer, recorder, &session).await,
+            Err(error) => failed(error),
+        }
     };
     Some(tokio::select! {
-        outcome = record(answered, recorder, &session) => outcome,
+        outcome = answered => outcome,
+        () = sleep(most) => {
+            Outcome::without_end(State::Failed, format!("it took longer than {} s", most.as_secs_f64()))
+        }
         never = keep_synced(live) => match never {},
     })
 }
