@@ -163,8 +163,9 @@ impl ApiError {
             ),
             Self::NotRunning => ErrorBody::new("The session is not running")
                 .with_details("it has stopped already, or never began"),
-            Self::BadKey => ErrorBody::new("Bad Idempotency-Key")
-                .with_details("send one, of 1 to 255 visible ASCII characters; it may be in double quotes"),
+            Self::BadKey => ErrorBody::new("Bad Idempotency-Key").with_details(
+                "send one, of 1 to 255 visible ASCII characters but double quotes, which may be around it",
+            ),
             Self::KeyReused => ErrorBody::new("This Idempotency-Key came with another request before")
                 .with_details("use a new key for another payload or session"),
             Self::UnknownInvocation => ErrorBody::new("Unknown invocation").with_details(

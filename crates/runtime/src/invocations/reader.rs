@@ -18,6 +18,8 @@ const MOST: usize = 64 * 1024;
 /// Somebody who reads an answer, from its beginning unless it is a part.
 pub(crate) struct Reader {
     source: Source,
+    /// The agent came to the end of what is kept.
+    is_whole: bool,
     position: u64,
     /// Where it stops.
     until: u64,
@@ -52,10 +54,15 @@ impl Reader {
         Ok(Self::from(source))
     }
 
+    /// Breaks off at the end of what is kept.
+    pub(crate) fn without_end(self) -> Self {
+        Self { is_whole: false, ..self }
+    }
+
     /// Reads what is at some place of the same answer.
     pub(crate) fn part(&self, place: Range<u64>) -> Self {
         let source = self.source.clone();
-        Self { source, position: place.start, until: place.end, broke_off: false }
+        Self { source, is_whole: true, position: place.start, until: place.end, broke_off: false }
     }
 
     /// The next piece, once it is there; `None` at the end.
@@ -95,7 +102,7 @@ impl Reader {
             Source::File(file, length) if self.position < *length => {
                 Next::InFile(file.clone(), (*length - self.position) as usize)
             }
-            _ => Next::End { complete: true },
+            _ => Next::End { complete: self.is_whole },
         }
     }
 
@@ -116,6 +123,6 @@ impl Reader {
 
 impl From<Source> for Reader {
     fn from(source: Source) -> Self {
-        Self { source, position: 0, until: u64::MAX, broke_off: false }
+        Self { source, is_whole: true, position: 0, until: u64::MAX, broke_off: false }
     }
 }

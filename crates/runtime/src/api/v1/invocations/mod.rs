@@ -12,6 +12,7 @@ use std::time::Duration;
 use agentcore_protocol::InvocationId;
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -46,9 +47,14 @@ struct Wait {
     wait: f64,
 }
 
+/// A query, or why it cannot be read.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
 impl Wait {
-    fn duration(&self) -> Duration {
-        Duration::try_from_secs_f64(self.wait.min(LONGEST_WAIT)).unwrap_or_default()
+    fn duration(&self) -> Result<Duration, ApiError> {
+        // NaN is neither.
+        let wait = Some(self.wait).filter(|wait| *wait >= 0.0).map(|wait| wait.min(LONGEST_WAIT));
+        wait.map(Duration::from_secs_f64).ok_or(ApiError::BadRequest("`wait` is a number of seconds"))
     }
 }
 
@@ -56,10 +62,11 @@ async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(wait): Query<Wait>,
+    wait: Asked<Wait>,
 ) -> Result<Json<InvocationView>, ApiError> {
+    let wait = wait?.duration()?;
     let known = find(&api, &caller, &id).await?;
-    Ok(Json(InvocationView::of(&waited(known, &wait).await.record())))
+    Ok(Json(InvocationView::of(&waited(known, wait).await.record())))
 }
 
 async fn cancel(
@@ -112,9 +119,9 @@ async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Known, ApiError> {
 }
 
 /// As it is once it has ended, or when the wait is over.
-async fn waited(known: Known, wait: &Wait) -> Known {
+async fn waited(known: Known, wait: Duration) -> Known {
     if let Known::Live(live) = &known {
-        let _ = timeout(wait.duration(), live.ended()).await;
+        let _ = timeout(wait, live.ended()).await;
     }
     known
 }
