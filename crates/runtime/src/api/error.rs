@@ -61,7 +61,7 @@ pub(crate) enum ApiError {
     KeyReused,
     UnknownInvocation,
     /// It has not ended, and so cannot be removed.
-    StillRuns,
+    StillRuns(&'static str),
     /// It has ended in this state, and so cannot be cancelled.
     HasEnded(State),
     /// It has ended in this state, for this reason, without an answer.
@@ -106,7 +106,7 @@ impl ApiError {
             Self::BadKey | Self::BadLastEventId { .. } => StatusCode::BAD_REQUEST,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownInvocation => StatusCode::NOT_FOUND,
-            Self::StillRuns | Self::HasEnded(_) | Self::Unanswered(State::Cancelled, _) => {
+            Self::StillRuns(_) | Self::HasEnded(_) | Self::Unanswered(State::Cancelled, _) => {
                 StatusCode::CONFLICT
             }
             Self::Unanswered(..) => StatusCode::BAD_GATEWAY,
@@ -172,7 +172,9 @@ impl ApiError {
                 "nothing is on record under this id: it never was, was removed or is past its time, or is \
                  another caller's",
             ),
-            Self::StillRuns => ErrorBody::new("The invocation has not ended").with_details("cancel it first"),
+            Self::StillRuns(what) => {
+                ErrorBody::new(format!("The {what} has not ended")).with_details("cancel it first")
+            }
             Self::HasEnded(state) => {
                 ErrorBody::new(format!("The invocation has ended: it is {}", state.as_str()))
             }

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
 use checkpoint::Due;
@@ -95,6 +95,8 @@ impl From<rusqlite::Error> for StoreError {
 pub(crate) struct Store {
     writer: mpsc::Sender<Job>,
     reader: Arc<Mutex<Connection>>,
+    /// Somebody had something deleted.
+    deleted: Arc<Notify>,
 }
 
 impl Store {
@@ -103,8 +105,9 @@ impl Store {
         let file = file.to_owned();
         let Connections { write, read, checkpoint } = blocking(move || schema::open(&file)).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(writer::run(write, queue, Due::start(checkpoint)));
-        Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)) })
+        let (due, deleted) = Due::start(checkpoint);
+        tokio::spawn(writer::run(write, queue, due));
+        Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)), deleted })
     }
 
     /// Writes, and returns once it is on disk.
@@ -126,6 +129,11 @@ impl Store {
             }
             sleep(AGAIN).await;
         }
+    }
+
+    /// Has what was deleted leave the log, too, in a moment. In the file it is overwritten already.
+    pub(crate) fn leave_no_trace(&self) {
+        self.deleted.notify_one();
     }
 
     /// Hands a write over, without waiting until it is on disk. Writes keep their order.

@@ -96,9 +96,10 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let record = find(&api, &caller, &id).await?.record();
     if !record.state.is_over() {
-        return Err(ApiError::StillRuns);
+        return Err(ApiError::StillRuns("invocation"));
     }
     api.invocations.forget(vec![record.id]).await?;
+    api.store.leave_no_trace();
     Ok(StatusCode::NO_CONTENT)
 }
 
