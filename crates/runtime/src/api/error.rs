@@ -62,6 +62,8 @@ pub(crate) enum ApiError {
     UnknownInvocation,
     /// It has not ended, and so cannot be removed.
     StillRuns(&'static str),
+    /// An SDK made the same call before, and waits for its answer.
+    AlreadyCalled,
     /// It has ended in this state, and so cannot be cancelled.
     HasEnded(State),
     /// It has ended in this state, for this reason, without an answer.
@@ -106,9 +108,10 @@ impl ApiError {
             Self::BadKey | Self::BadLastEventId { .. } => StatusCode::BAD_REQUEST,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownInvocation => StatusCode::NOT_FOUND,
-            Self::StillRuns(_) | Self::HasEnded(_) | Self::Unanswered(State::Cancelled, _) => {
-                StatusCode::CONFLICT
-            }
+            Self::AlreadyCalled
+            | Self::StillRuns(_)
+            | Self::HasEnded(_)
+            | Self::Unanswered(State::Cancelled, _) => StatusCode::CONFLICT,
             Self::Unanswered(..) => StatusCode::BAD_GATEWAY,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Store(_) | Self::Log(_) | Self::Files(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -172,6 +175,10 @@ impl ApiError {
                 "nothing is on record under this id: it never was, was removed or is past its time, or is \
                  another caller's",
             ),
+            Self::AlreadyCalled => {
+                ErrorBody::new("This call was made without `Prefer: respond-async` before")
+                    .with_details("send it as it was, to hear its answer")
+            }
             Self::StillRuns(what) => {
                 ErrorBody::new(format!("The {what} has not ended")).with_details("cancel it first")
             }

@@ -15,6 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentcore_protocol::InvocationId;
@@ -47,6 +48,8 @@ pub(crate) struct Invocations {
     live: DashMap<InvocationId, Arc<Live>>,
     hasher: RandomState,
     keys: Vec<Mutex<()>>,
+    /// Calls of SDKs may be among them.
+    has_sdk_keys: AtomicBool,
     /// Nothing more is given to agents.
     pub(crate) draining: CancellationToken,
     /// What still runs is given up.
@@ -87,6 +90,7 @@ impl Invocations {
             live: DashMap::new(),
             hasher: RandomState::new(),
             keys: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            has_sdk_keys: AtomicBool::new(false),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             running: TaskTracker::new(),
@@ -97,6 +101,16 @@ impl Invocations {
     pub(crate) async fn turn(&self, principal: &Principal, agent: &str, key: &str) -> MutexGuard<'_, ()> {
         let hash = self.hasher.hash_one((principal, agent, key));
         self.keys[hash as usize % STRIPES].lock().await
+    }
+
+    /// From now on calls of SDKs have to be looked up: the first of them is about to be accepted.
+    pub(crate) fn expect_sdk_keys(&self) {
+        self.has_sdk_keys.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether calls of SDKs may be durable invocations. Most hosts see none, and look none up.
+    pub(crate) fn has_sdk_keys(&self) -> bool {
+        self.has_sdk_keys.load(Ordering::SeqCst)
     }
 
     /// The invocation that came with a key.

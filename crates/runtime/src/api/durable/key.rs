@@ -24,10 +24,18 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(key.to_owned()))
 }
 
-/// AWS's SDKs name their calls anyway. No key holds a blank, so the two never meet.
+/// What all keys begin with that SDKs make. No other key holds a blank, so the two never meet.
+pub(in crate::api) const SDK: &str = "sdk ";
+
+/// The key of a call that an SDK has named.
+pub(in crate::api) fn sdk_key(id: &str) -> String {
+    format!("{SDK}{id}")
+}
+
+/// AWS's SDKs name their calls anyway.
 fn of_sdk(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(SDK_INVOCATION_ID)?.to_str().ok()?;
-    (1..=LONGEST).contains(&id.len()).then(|| format!("sdk {id}"))
+    (1..=LONGEST).contains(&id.len()).then(|| sdk_key(id))
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::key::SessionKey;
 use crate::session::Agent;
 use prefer::Preferences;
 
+pub(super) use key::sdk_key;
 pub(crate) use recover::{keep_within_bounds, recover};
 pub(super) use respond::{answer, followed};
 
@@ -124,8 +125,15 @@ impl Incoming {
         let _counted = api.invocations.running.token();
         let Some(idempotency) = key else { return self.accept(&api, None).await };
         let (principal, agent) = (&self.target.key.principal, &*self.target.key.agent);
+        if idempotency.key.starts_with(key::SDK) {
+            api.invocations.expect_sdk_keys();
+        }
         let _turn = api.invocations.turn(principal, agent, &idempotency.key).await;
         let Some(known) = api.invocations.of_key(principal, agent, &idempotency.key).await? else {
+            let of_sdk = idempotency.key.strip_prefix(key::SDK);
+            if of_sdk.is_some_and(|call| api.replays.knows(principal, agent, call)) {
+                return Err(ApiError::AlreadyCalled);
+            }
             return self.accept(&api, Some(idempotency)).await;
         };
         let record = known.record();

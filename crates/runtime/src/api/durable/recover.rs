@@ -50,6 +50,9 @@ pub(crate) async fn recover(api: &Arc<Api>) -> Result<(), RecoverError> {
         api.store.write(Write::End { id, end: Box::new(end) }).await?;
     }
     api.store.write(Write::InterruptAll { at, reason: LOST }).await?;
+    if api.store.has_keys_like(super::key::SDK).await? {
+        api.invocations.expect_sdk_keys();
+    }
     Ok(take_up(api).await?)
 }
 

@@ -54,6 +54,15 @@ impl Store {
         .await
     }
 
+    /// Whether there is an invocation whose key begins so.
+    pub(crate) async fn has_keys_like(&self, beginning: &'static str) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT 1 FROM invocations WHERE key IS NOT NULL AND substr(key, 1, length(?1)) = ?1";
+            Ok(connection.prepare(sql)?.exists([beginning])?)
+        })
+        .await
+    }
+
     /// The invocations that `filter` lets through, newest first, without the bodies of their answers.
     pub(crate) async fn invocations(&self, filter: Filter) -> Result<Vec<Record>, StoreError> {
         self.read(move |connection| list::list(connection, &filter)).await
