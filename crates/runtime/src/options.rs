@@ -221,6 +221,8 @@ pub struct Retention {
     /// For how long after its end an invocation is kept, in seconds.
     #[serde(with = "seconds")]
     pub invocation_age: Duration,
+    /// Bytes of the answers of one agent's durable invocations that are in files; 0 is no limit.
+    pub answer_bytes_per_agent: u64,
     /// Tasks per agent, of sessions that have ended.
     pub tasks_per_agent: u32,
     /// How long ago a task may have ended, in seconds.
@@ -238,6 +240,7 @@ impl Default for Retention {
             events_per_incarnation: 1_000,
             invocations_per_agent: 10_000,
             invocation_age: Duration::from_secs(7 * 24 * 60 * 60),
+            answer_bytes_per_agent: 10 << 30,
             tasks_per_agent: 10_000,
             task_age: Duration::from_secs(7 * 24 * 60 * 60),
             upload_age: Duration::from_secs(60 * 60),

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/2_runtimes.sql"),
     include_str!("migrations/3_invocations.sql"),
     include_str!("migrations/4_tasks.sql"),
+    include_str!("migrations/5_answers.sql"),
 ];
 
 /// How long to wait for a program that looks into the file, as `sqlite3` would.

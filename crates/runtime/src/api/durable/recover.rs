@@ -144,7 +144,11 @@ async fn expire(api: &Arc<Api>, retention: Retention) -> Result<(), StoreError> 
             let own = host.manager.agent(agent).and_then(|agent| agent.definition.retention);
             let (most, age) = retention.of_invocations(own);
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            Kept { most, ended_after: Timestamp::from_unix_millis(now.saturating_sub(age)) }
+            let bytes = match retention.answer_bytes_per_agent {
+                0 => u64::MAX,
+                bytes => bytes,
+            };
+            Kept { most, ended_after: Timestamp::from_unix_millis(now.saturating_sub(age)), bytes }
         };
         let expired = api.store.expired_invocations(kept, TOGETHER).await?;
         if expired.is_empty() {

@@ -115,6 +115,29 @@ async fn what_is_past_its_time_or_too_much_is_forgotten_with_its_files() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_oldest_answers_go_when_all_together_are_too_large() {
+    let host = TestHost::start_with(|options| options.retention.answer_bytes_per_agent = 50_000).await;
+    let mut locations = Vec::new();
+    for payload in ["{}", r#"{"do":"large","bytes":20000}"#, "{}"].repeat(3) {
+        locations.push(location(&invoke_async(&host, &session_id("a"), payload).await));
+        ended(&host, locations.last().unwrap()).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let mut left = Vec::new();
+    eventually("the oldest of them is forgotten", async || {
+        left.clear();
+        for location in &locations {
+            left.push(host.get(location).await.status == StatusCode::OK);
+        }
+        left.contains(&false)
+    })
+    .await;
+    assert_eq!(left, [true, false, true, true, true, true, true, true, true]);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_that_belong_to_nobody_are_swept_when_a_host_starts() {
     let host = TestHost::start().await;
     let folder = host.folder.path().join("invocations");
