@@ -215,7 +215,7 @@ impl Host {
             started_at: record.started_at,
         };
         let front = front(api);
-        recover(&front.api).await?;
+        recover(&front.api).await.map_err(|error| HostError::Recovery(error.to_string()))?;
         let forgetting = tokio::spawn(keep_within_bounds(front.api.clone(), options.retention));
         let api = front.api.clone();
         let tidying = tokio::spawn(async move { api.registry.keep_uploads_tidy().await });

@@ -17,6 +17,7 @@
 mod agent;
 mod api;
 pub mod audit;
+mod carried_on;
 mod host;
 mod invocations;
 mod journal;

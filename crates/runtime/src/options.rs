@@ -179,6 +179,10 @@ pub struct Timeouts {
     /// For an invocation's answer to end, once begun.
     #[serde(with = "seconds")]
     pub stream: Duration,
+    /// For a durable invocation's answer to end, once an agent has the request: who waits for nothing
+    /// is not bound to how long a caller waits.
+    #[serde(with = "seconds")]
+    pub durable: Duration,
     /// For requests in flight to end when the host shuts down.
     #[serde(with = "seconds")]
     pub drain: Duration,
@@ -200,6 +204,7 @@ impl Default for Timeouts {
             stop_grace: Duration::from_secs(30),
             answer: Duration::from_secs(15 * 60),
             stream: Duration::from_secs(60 * 60),
+            durable: Duration::from_secs(8 * 60 * 60),
             drain: Duration::from_secs(10),
             ping_interval: Duration::from_secs(2),
             unresponsive_idle: Duration::from_secs(30),
@@ -221,6 +226,8 @@ pub struct Retention {
     /// For how long after its end an invocation is kept, in seconds.
     #[serde(with = "seconds")]
     pub invocation_age: Duration,
+    /// Bytes of the answers of one agent's durable invocations that are in files; 0 is no limit.
+    pub answer_bytes_per_agent: u64,
     /// Tasks per agent, of sessions that have ended.
     pub tasks_per_agent: u32,
     /// How long ago a task may have ended, in seconds.
@@ -238,6 +245,7 @@ impl Default for Retention {
             events_per_incarnation: 1_000,
             invocations_per_agent: 10_000,
             invocation_age: Duration::from_secs(7 * 24 * 60 * 60),
+            answer_bytes_per_agent: 10 << 30,
             tasks_per_agent: 10_000,
             task_age: Duration::from_secs(7 * 24 * 60 * 60),
             upload_age: Duration::from_secs(60 * 60),

@@ -67,24 +67,36 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// How far that is, from 0 to 1: a number of this range, `{"done": 3, "total": 6}`,
-/// `{"current": 3, "total": 6}`, `{"done": 0.5}` or `{"percent": 50}`. `None`: only the agent knows.
+/// `{"current": 3, "total": 6}`, `{"bytes_done": 3, "bytes_total": 6}`, `{"done": 0.5}` or
+/// `{"percent": 50}`. `None`: only the agent knows.
 fn fraction(progress: &Value) -> Option<f64> {
     let number = |name: &str| progress.get(name).and_then(Value::as_f64);
-    let done = || number("done").or_else(|| number("current"));
-    let fraction = match (done(), number("total"), number("percent")) {
-        (Some(done), Some(total), _) if total > 0.0 => done / total,
-        (_, _, Some(percent)) => percent / 100.0,
-        (Some(done), None, None) => done,
-        _ => progress.as_f64()?,
+    let count = count(progress).and_then(|(done, total)| Some((done.as_f64()?, total.as_f64()?)));
+    let alone = || number("done").or_else(|| number("current")).filter(|_| progress.get("total").is_none());
+    let fraction = match (count, number("percent")) {
+        (Some((done, total)), _) if total > 0.0 => done / total,
+        (_, Some(percent)) => percent / 100.0,
+        _ => alone().or_else(|| progress.as_f64())?,
     };
     (0.0..=1.0).contains(&fraction).then_some(fraction)
+}
+
+/// How many of how many: `done` or `current` of `total`, or the first `X_done` of an `X_total`.
+fn count(progress: &Value) -> Option<(&Value, &Value)> {
+    let fields = progress.as_object()?;
+    let plain = || fields.get("done").or_else(|| fields.get("current")).zip(fields.get("total"));
+    let named = || {
+        fields.iter().find_map(|(name, done)| {
+            Some((done, fields.get(&format!("{}_total", name.strip_suffix("_done")?))?))
+        })
+    };
+    plain().or_else(named)
 }
 
 /// A progress as people read it.
 pub(crate) fn describe(progress: &Value) -> String {
     let percent = fraction(progress).map(|fraction| format!("{:.0}%", fraction * 100.0));
-    let count = progress.get("done").or_else(|| progress.get("current")).zip(progress.get("total"));
-    match (percent, count) {
+    match (percent, count(progress)) {
         (Some(percent), Some((done, total))) => format!("{percent} ({done} of {total})"),
         (Some(percent), None) => percent,
         (None, _) => progress.to_string().chars().take(LONGEST).collect(),
@@ -104,6 +116,8 @@ mod tests {
             (json!({"done": 0.25}), "25%"),
             (json!({"done": 3, "total": 6}), "50% (3 of 6)"),
             (json!({"current": 1, "total": 3}), "33% (1 of 3)"),
+            (json!({"bytes_done": 512, "bytes_total": 2048, "file": "a"}), "25% (512 of 2048)"),
+            (json!({"pages_done": 1, "total": 2}), r#"{"pages_done":1,"total":2}"#),
             (json!({"percent": 12.4, "step": "x"}), "12%"),
             (json!(17), "17"),
             (json!({"done": 7, "total": 6}), r#"{"done":7,"total":6}"#),

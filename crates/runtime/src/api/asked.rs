@@ -13,7 +13,8 @@ use crate::registry::DEFAULT_ENDPOINT;
 const LONGEST: usize = 300;
 
 /// What names no agent, and means none by that.
-const NAMELESS: [&str; 4] = ["CreateAgentRuntime", "CancelInvocation", "ForgetInvocation", "CancelTask"];
+const NAMELESS: [&str; 5] =
+    ["CreateAgentRuntime", "CancelInvocation", "ForgetInvocation", "CancelTask", "ForgetTask"];
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +67,7 @@ impl Asked {
             (&Method::GET, ["sessions", id, "logs"]) => session("ReadLogs", id),
             (&Method::POST, ["invocations", _, "cancel"]) => Self::about(Some("CancelInvocation"), None),
             (&Method::DELETE, ["invocations", _]) => Self::about(Some("ForgetInvocation"), None),
+            (&Method::DELETE, ["tasks", _, _]) => Self::about(Some("ForgetTask"), None),
             (&Method::POST, ["tasks", _, _, "cancel"]) => Self::about(Some("CancelTask"), None),
             (&Method::GET | &Method::HEAD, _) => Self::default(),
             _ => Self::about(Some("Request"), None),
@@ -147,6 +149,7 @@ mod tests {
             (Method::POST, "/tags/arn%3Aaws", "TagResource"),
             (Method::POST, "/_agentcore/v1/sessions/s/stop", "StopSession"),
             (Method::GET, "/_agentcore/v1/sessions/s/logs", "ReadLogs"),
+            (Method::DELETE, "/_agentcore/v1/tasks/i/7", "ForgetTask"),
             (Method::POST, "/_agentcore/v1/of/tomorrow", "Request"),
         ] {
             assert_eq!(named(method, path), Some(name), "{path}");

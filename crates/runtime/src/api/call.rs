@@ -22,6 +22,7 @@ use super::proxy::{
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
+use crate::options::Timeouts;
 use crate::session::{Admission, Agent, InFlight, SessionHandle};
 use crate::time::HostClock;
 
@@ -116,10 +117,15 @@ impl Call {
 
     /// Invokes the agent with headers that were made for it. Unlike an invocation whose caller leaves,
     /// this one is given up as soon as it is dropped.
-    pub(super) async fn run(self, api: &Api, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    pub(super) async fn run(
+        self,
+        timeouts: Timeouts,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response, ApiError> {
         let session = self.session().clone();
         let request = request((Method::POST, Uri::from_static(INVOCATIONS_PATH)), headers, body);
-        answered(exchange(request, self.admission.in_flight, api.timeouts).await, &session, self.id).await
+        answered(exchange(request, self.admission.in_flight, timeouts).await, &session, self.id).await
     }
 
     /// Opens a WebSocket to the agent.

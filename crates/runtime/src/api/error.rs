@@ -61,7 +61,9 @@ pub(crate) enum ApiError {
     KeyReused,
     UnknownInvocation,
     /// It has not ended, and so cannot be removed.
-    StillRuns,
+    StillRuns(&'static str),
+    /// An SDK made the same call before, and waits for its answer.
+    AlreadyCalled,
     /// It has ended in this state, and so cannot be cancelled.
     HasEnded(State),
     /// It has ended in this state, for this reason, without an answer.
@@ -106,9 +108,10 @@ impl ApiError {
             Self::BadKey | Self::BadLastEventId { .. } => StatusCode::BAD_REQUEST,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownInvocation => StatusCode::NOT_FOUND,
-            Self::StillRuns | Self::HasEnded(_) | Self::Unanswered(State::Cancelled, _) => {
-                StatusCode::CONFLICT
-            }
+            Self::AlreadyCalled
+            | Self::StillRuns(_)
+            | Self::HasEnded(_)
+            | Self::Unanswered(State::Cancelled, _) => StatusCode::CONFLICT,
             Self::Unanswered(..) => StatusCode::BAD_GATEWAY,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Store(_) | Self::Log(_) | Self::Files(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -163,15 +166,22 @@ impl ApiError {
             ),
             Self::NotRunning => ErrorBody::new("The session is not running")
                 .with_details("it has stopped already, or never began"),
-            Self::BadKey => ErrorBody::new("Bad Idempotency-Key")
-                .with_details("send one, of 1 to 255 visible ASCII characters; it may be in double quotes"),
+            Self::BadKey => ErrorBody::new("Bad Idempotency-Key").with_details(
+                "send one, of 1 to 255 visible ASCII characters but double quotes, which may be around it",
+            ),
             Self::KeyReused => ErrorBody::new("This Idempotency-Key came with another request before")
                 .with_details("use a new key for another payload or session"),
             Self::UnknownInvocation => ErrorBody::new("Unknown invocation").with_details(
                 "nothing is on record under this id: it never was, was removed or is past its time, or is \
                  another caller's",
             ),
-            Self::StillRuns => ErrorBody::new("The invocation has not ended").with_details("cancel it first"),
+            Self::AlreadyCalled => {
+                ErrorBody::new("This call was made without `Prefer: respond-async` before")
+                    .with_details("send it as it was, to hear its answer")
+            }
+            Self::StillRuns(what) => {
+                ErrorBody::new(format!("The {what} has not ended")).with_details("cancel it first")
+            }
             Self::HasEnded(state) => {
                 ErrorBody::new(format!("The invocation has ended: it is {}", state.as_str()))
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use agentcore_protocol::InvocationId;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 /// Name of the folder in the state folder.
@@ -54,13 +55,18 @@ impl Files {
     /// A new file, which outlives a loss of power from now on. What was in it is gone.
     pub(crate) async fn create(&self, id: InvocationId, part: Part) -> io::Result<Arc<File>> {
         let (path, folder) = (self.path(id, part), self.folder.clone());
-        blocking(move || {
-            let mut options = OpenOptions::new();
-            let file = options.create(true).truncate(true).read(true).write(true).mode(0o600).open(path)?;
-            sync_folder(&folder)?;
-            Ok(Arc::new(file))
-        })
-        .await
+        blocking(move || create(&path, &folder)).await
+    }
+
+    /// A new file that is on disk from now on, too, and removed again unless somebody claims it.
+    pub(crate) async fn create_unclaimed(
+        &self,
+        id: InvocationId,
+        part: Part,
+    ) -> io::Result<(Arc<File>, Unclaimed)> {
+        let (path, folder) = (self.path(id, part), self.folder.clone());
+        // Made with the file: whoever asked for it may be gone before either is there.
+        blocking(move || create(&path, &folder).map(|file| (file, Unclaimed(Some(path))))).await
     }
 
     /// A file that is there, to be read, with its length.
@@ -74,9 +80,14 @@ impl Files {
         .await
     }
 
-    /// How long the answer is that an earlier host left.
-    pub(crate) async fn length(&self, id: InvocationId) -> u64 {
-        self.read(id, Part::Answer).await.map_or(0, |(_, length)| length)
+    /// How long the answer is that an earlier host left, all of which is on disk from now on.
+    pub(crate) async fn settle(&self, id: InvocationId) -> io::Result<u64> {
+        let (file, length) = match self.read(id, Part::Answer).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            found => found?,
+        };
+        sync(&file).await?;
+        Ok(length)
     }
 
     /// Removes the files of an invocation, if there are any.
@@ -112,6 +123,33 @@ impl Files {
             Ok(owners.chunks(most).map(<[_]>::to_vec).collect())
         })
         .await
+    }
+}
+
+/// A file that nobody answers for yet. It goes with this, however that goes.
+#[must_use = "the file is removed with it"]
+pub(crate) struct Unclaimed(Option<PathBuf>);
+
+impl Unclaimed {
+    /// Somebody answers for the file from now on.
+    pub(crate) fn claim(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let Some(path) = self.0.take() else { return };
+        let remove = move || {
+            if let Err(error) = fs::remove_file(path) {
+                // The next start of a host finds it again.
+                tracing::warn!(error = %error, "cannot remove the payload of a request that was not accepted");
+            }
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
@@ -153,6 +191,13 @@ pub(crate) async fn read_at(file: &Arc<File>, at: u64, most: usize) -> io::Resul
         Ok(buffer.into())
     })
     .await
+}
+
+fn create(path: &Path, folder: &Path) -> io::Result<Arc<File>> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(true).read(true).write(true).mode(0o600).open(path)?;
+    sync_folder(folder)?;
+    Ok(Arc::new(file))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

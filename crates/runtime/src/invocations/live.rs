@@ -61,18 +61,9 @@ pub(super) enum Next {
 }
 
 impl Live {
+    /// One that is about to be on record.
     pub(crate) fn new(new: &NewInvocation) -> Arc<Self> {
-        let tape = Tape {
-            incarnation: new.incarnation,
-            started_at: new.started.then_some(new.accepted_at),
-            head: None,
-            file: None,
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-            written: 0,
-            synced: 0,
-            end: None,
-        };
+        let tape = Tape::new(new.incarnation, new.started.then_some(new.accepted_at));
         Arc::new(Self {
             id: new.id,
             key: new.key.clone(),
@@ -80,6 +71,18 @@ impl Live {
             request_hash: new.idempotency.as_ref().map(|idempotency| idempotency.request),
             cancelled: CancellationToken::new(),
             tape: Watched::new(tape),
+        })
+    }
+
+    /// One that is on record, and that no agent has.
+    pub(super) fn resume(record: &Record) -> Arc<Self> {
+        Arc::new(Self {
+            id: record.id,
+            key: record.key.clone(),
+            accepted_at: record.accepted_at,
+            request_hash: record.request_hash,
+            cancelled: CancellationToken::new(),
+            tape: Watched::new(Tape::new(record.incarnation, None)),
         })
     }
 
@@ -218,6 +221,20 @@ impl Live {
 }
 
 impl Tape {
+    fn new(incarnation: IncarnationId, started_at: Option<Timestamp>) -> Self {
+        Self {
+            incarnation,
+            started_at,
+            head: None,
+            file: None,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            written: 0,
+            synced: 0,
+            end: None,
+        }
+    }
+
     /// Drops from memory what is in the file, but for its end.
     fn shorten(&mut self) {
         while self.file.is_some()

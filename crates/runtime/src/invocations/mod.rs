@@ -15,6 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentcore_protocol::InvocationId;
@@ -27,15 +28,15 @@ use tokio_util::task::TaskTracker;
 use crate::key::Principal;
 use crate::store::{Store, StoreError, Write};
 
-pub(crate) use files::{EVERY_PART, Files, REQUEST};
-pub(crate) use items::{Item, Items};
+pub(crate) use files::{EVERY_PART, Files, REQUEST, Unclaimed};
+pub(crate) use items::{Item, Items, Lines};
 pub(crate) use live::{Live, Upto};
 pub(crate) use payload::{Received, Unreceived, body};
 pub(crate) use reader::Reader;
 pub(crate) use record::{
     Answer, End, Filter, Head, Idempotency, NewInvocation, Payload, Record, Request, State,
 };
-pub(crate) use recorder::{Recorder, keep_synced, write_until_done};
+pub(crate) use recorder::{Recorder, keep_synced};
 
 /// How many keys can be looked up at the same time without waiting for each other.
 const STRIPES: usize = 1_024;
@@ -47,6 +48,8 @@ pub(crate) struct Invocations {
     live: DashMap<InvocationId, Arc<Live>>,
     hasher: RandomState,
     keys: Vec<Mutex<()>>,
+    /// Calls of SDKs may be among them.
+    has_sdk_keys: AtomicBool,
     /// Nothing more is given to agents.
     pub(crate) draining: CancellationToken,
     /// What still runs is given up.
@@ -87,6 +90,7 @@ impl Invocations {
             live: DashMap::new(),
             hasher: RandomState::new(),
             keys: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            has_sdk_keys: AtomicBool::new(false),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             running: TaskTracker::new(),
@@ -99,6 +103,16 @@ impl Invocations {
         self.keys[hash as usize % STRIPES].lock().await
     }
 
+    /// From now on calls of SDKs have to be looked up: the first of them is about to be accepted.
+    pub(crate) fn expect_sdk_keys(&self) {
+        self.has_sdk_keys.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether calls of SDKs may be durable invocations. Most hosts see none, and look none up.
+    pub(crate) fn has_sdk_keys(&self) -> bool {
+        self.has_sdk_keys.load(Ordering::SeqCst)
+    }
+
     /// The invocation that came with a key.
     pub(crate) async fn of_key(
         &self,
@@ -106,8 +120,7 @@ impl Invocations {
         agent: &str,
         key: &str,
     ) -> Result<Option<Known>, StoreError> {
-        let found = self.store.invocation_of(principal.clone(), agent.to_owned(), key.to_owned()).await?;
-        Ok(found.map(|record| self.known(record)))
+        self.known(|| self.store.invocation_of(principal.clone(), agent.to_owned(), key.to_owned())).await
     }
 
     /// The invocation of that id.
@@ -115,15 +128,24 @@ impl Invocations {
         if let Some(live) = self.live(id) {
             return Ok(Some(Known::Live(live)));
         }
-        Ok(self.store.invocation(id).await?.map(|record| self.known(record)))
+        self.known(|| self.store.invocation(id)).await
     }
 
-    fn known(&self, record: Record) -> Known {
+    /// What `read` finds on record, or the live one of it.
+    async fn known<F>(&self, read: impl Fn() -> F) -> Result<Option<Known>, StoreError>
+    where
+        F: Future<Output = Result<Option<Record>, StoreError>>,
+    {
+        let Some(record) = read().await? else { return Ok(None) };
         // What has ended on record may still be live for a moment; the record is the whole of it.
-        match self.live(record.id).filter(|_| !record.state.is_over()) {
-            Some(live) => Known::Live(live),
-            None => Known::Over(Box::new(record)),
+        if record.state.is_over() {
+            return Ok(Some(Known::Over(Box::new(record))));
         }
+        if let Some(live) = self.live(record.id) {
+            return Ok(Some(Known::Live(live)));
+        }
+        // It has ended since it was read: its end is on record before it leaves the live ones.
+        Ok(read().await?.map(|record| Known::Over(Box::new(record))))
     }
 
     /// The invocation of that id, if it has not ended.
@@ -133,7 +155,8 @@ impl Invocations {
 
     /// Answers for an invocation from now on: it is on disk once this returns.
     pub(crate) async fn accept(&self, new: NewInvocation) -> Result<Arc<Live>, StoreError> {
-        let live = self.resume(&new);
+        let live = Live::new(&new);
+        self.live.insert(live.id, live.clone());
         match self.store.write(Write::Accept(Box::new(new))).await {
             Ok(()) => Ok(live),
             Err(error) => {
@@ -144,16 +167,16 @@ impl Invocations {
     }
 
     /// Goes on with an invocation that is on record.
-    pub(crate) fn resume(&self, new: &NewInvocation) -> Arc<Live> {
-        let live = Live::new(new);
-        self.live.insert(new.id, live.clone());
+    pub(crate) fn resume(&self, record: &Record) -> Arc<Live> {
+        let live = Live::resume(record);
+        self.live.insert(live.id, live.clone());
         live
     }
 
     /// Puts the end of an invocation on record, and tells everybody.
     pub(crate) async fn end(&self, live: &Live, end: End) {
         let id = live.id;
-        write_until_done(&self.store, || Write::End { id, end: Box::new(end.clone()) }).await;
+        self.store.write_until_done(|| Write::End { id, end: Box::new(end.clone()) }).await;
         live.end(end);
         self.live.remove(&id);
     }
@@ -180,5 +203,51 @@ impl Invocations {
             self.files.remove(id, EVERY_PART).await;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use agentcore_protocol::{IncarnationId, SessionId, Timestamp};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::key::SessionKey;
+
+    fn record(state: State) -> Record {
+        Record {
+            id: InvocationId::try_from(Uuid::from_u128((7 << 76) | (8 << 60))).unwrap(),
+            key: SessionKey {
+                principal: Principal::local(),
+                agent: "writer".into(),
+                session: SessionId::from(Uuid::from_u128(7)),
+            },
+            incarnation: IncarnationId::try_from(Uuid::from_u128(1)).unwrap(),
+            state,
+            accepted_at: Timestamp::from_unix_millis(1),
+            started_at: None,
+            ended_at: None,
+            reason: None,
+            request_hash: None,
+            answer: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_while_it_is_looked_up_is_found_as_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).await.unwrap();
+        let invocations = Invocations::open(folder.path(), store).unwrap();
+        let states = [State::Running, State::Completed];
+        let reads = AtomicUsize::new(0);
+        let known = invocations
+            .known(|| {
+                let state = states[reads.fetch_add(1, Ordering::Relaxed)];
+                std::future::ready(Ok(Some(record(state))))
+            })
+            .await;
+        assert_eq!(known.unwrap().unwrap().record().state, State::Completed);
     }
 }

@@ -1,6 +1,8 @@
 //! The body of a request on its way to disk.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use agentcore_protocol::InvocationId;
 use agentcore_protocol::agent::MAX_PAYLOAD_BYTES;
@@ -12,7 +14,7 @@ use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use sha2::{Digest, Sha256};
 
-use super::files::{Files, Part, read_at, sync, write_at};
+use super::files::{Files, Part, Unclaimed, read_at, sync, write_at};
 use super::record::{Payload, Request};
 
 /// Largest body that is kept in the database.
@@ -25,6 +27,8 @@ pub(crate) struct Received {
     pub(crate) payload: Payload,
     /// The hash of the whole, if it was wanted.
     pub(crate) hash: Option<[u8; 32]>,
+    /// Its file, if it is in one.
+    pub(crate) file: Option<Unclaimed>,
 }
 
 /// Why there is none.
@@ -49,7 +53,7 @@ impl Received {
         let mut body = Limited::new(body, MAX_PAYLOAD_BYTES);
         let mut hash = hashed.then(Sha256::new);
         let (mut held, mut held_bytes) = (Vec::new(), 0);
-        let mut file = None;
+        let mut file: Option<(Arc<File>, Unclaimed)> = None;
         let mut written = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
@@ -63,23 +67,21 @@ impl Received {
             held_bytes += piece.len();
             held.push(piece);
             if held_bytes > MOST_HELD {
-                let file = match &file {
+                let (file, _) = match &file {
                     Some(file) => file,
-                    None => file.insert(files.create(id, Part::Request).await?),
+                    None => file.insert(files.create_unclaimed(id, Part::Request).await?),
                 };
                 write_at(file, written, std::mem::take(&mut held)).await?;
                 written += std::mem::take(&mut held_bytes) as u64;
             }
         }
-        let payload = match file {
-            Some(file) => {
-                write_at(&file, written, held).await?;
-                sync(&file).await?;
-                Payload::InFile
-            }
-            None => Payload::Held(joined(held)),
+        let hash = hash.map(|hash| hash.finalize().into());
+        let Some((file, unclaimed)) = file else {
+            return Ok(Self { payload: Payload::Held(joined(held)), hash, file: None });
         };
-        Ok(Self { payload, hash: hash.map(|hash| hash.finalize().into()) })
+        write_at(&file, written, held).await?;
+        sync(&file).await?;
+        Ok(Self { payload: Payload::InFile, hash, file: Some(unclaimed) })
     }
 }
 

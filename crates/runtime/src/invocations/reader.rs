@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,13 +15,18 @@ use super::record::Record;
 /// Most bytes that are read from a file at once.
 const MOST: usize = 64 * 1024;
 
-/// Somebody who reads an answer from its beginning.
+/// Somebody who reads an answer, from its beginning unless it is a part.
 pub(crate) struct Reader {
     source: Source,
+    /// The agent came to the end of what is kept.
+    is_whole: bool,
     position: u64,
+    /// Where it stops.
+    until: u64,
     broke_off: bool,
 }
 
+#[derive(Clone)]
 enum Source {
     Live(Arc<Live>, Upto),
     Held(Bytes),
@@ -30,7 +36,7 @@ enum Source {
 impl Reader {
     /// Follows an invocation that may still run.
     pub(crate) fn follow(live: Arc<Live>, upto: Upto) -> Self {
-        Self { source: Source::Live(live, upto), position: 0, broke_off: false }
+        Self::from(Source::Live(live, upto))
     }
 
     /// Reads the answer of an invocation that has ended.
@@ -45,11 +51,25 @@ impl Reader {
             },
             None => Source::Held(Bytes::new()),
         };
-        Ok(Self { source, position: 0, broke_off: false })
+        Ok(Self::from(source))
+    }
+
+    /// Breaks off at the end of what is kept.
+    pub(crate) fn without_end(self) -> Self {
+        Self { is_whole: false, ..self }
+    }
+
+    /// Reads what is at some place of the same answer.
+    pub(crate) fn part(&self, place: Range<u64>) -> Self {
+        let source = self.source.clone();
+        Self { source, is_whole: true, position: place.start, until: place.end, broke_off: false }
     }
 
     /// The next piece, once it is there; `None` at the end.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if self.position == self.until {
+            return Ok(None);
+        }
         let next = match &self.source {
             Source::Live(live, upto) => live.next(self.position, *upto).await,
             _ => self.kept(),
@@ -82,14 +102,15 @@ impl Reader {
             Source::File(file, length) if self.position < *length => {
                 Next::InFile(file.clone(), (*length - self.position) as usize)
             }
-            _ => Next::End { complete: true },
+            _ => Next::End { complete: self.is_whole },
         }
     }
 
     async fn take(&mut self, next: Next) -> io::Result<Option<Bytes>> {
+        let most = usize::try_from(self.until - self.position).unwrap_or(usize::MAX);
         let piece = match next {
-            Next::Piece(piece) => piece,
-            Next::InFile(file, left) => read_at(&file, self.position, left.min(MOST)).await?,
+            Next::Piece(piece) => piece.slice(..piece.len().min(most)),
+            Next::InFile(file, left) => read_at(&file, self.position, left.min(MOST).min(most)).await?,
             Next::End { complete } => {
                 self.broke_off = !complete;
                 return Ok(None);
@@ -97,5 +118,11 @@ impl Reader {
         };
         self.position += piece.len() as u64;
         Ok(Some(piece))
+    }
+}
+
+impl From<Source> for Reader {
+    fn from(source: Source) -> Self {
+        Self { source, is_whole: true, position: 0, until: u64::MAX, broke_off: false }
     }
 }

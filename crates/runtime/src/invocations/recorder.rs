@@ -88,7 +88,7 @@ impl Recorder {
         let held = std::mem::take(&mut self.held);
         until_done("write", &self.live, || write_at(&file, 0, held.clone())).await;
         if let Some(head) = &self.head {
-            write_until_done(&self.store, || Write::Answering { id, head: head.clone() }).await;
+            self.store.write_until_done(|| Write::Answering { id, head: head.clone() }).await;
         }
         self.live.in_file(file.clone());
         self.file = Some(file);
@@ -119,19 +119,6 @@ async fn until_done<T, F: Future<Output = io::Result<T>>>(
             Err(error) => tracing::error!(
                 invocation.id = %live.id, step, error = %error,
                 "cannot keep an answer; it is tried again every second"
-            ),
-        }
-        sleep(FULL_PAUSE).await;
-    }
-}
-
-/// Writes until it is written, or the store is closed.
-pub(crate) async fn write_until_done(store: &Store, mut write: impl FnMut() -> Write) {
-    loop {
-        match store.write(write()).await {
-            Ok(()) | Err(crate::store::StoreError::Closed) => return,
-            Err(error) => tracing::error!(
-                error = %error, "cannot record what became of an invocation; it is tried again every second"
             ),
         }
         sleep(FULL_PAUSE).await;

@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_secs(30);
 /// How often, when the kernel says nothing.
 const POLL_UNWATCHED: Duration = Duration::from_secs(1);
+/// How soon it is looked at again after what it says could not be recorded, or read.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Most bytes that are read of a journal once its session has ended.
 const MOST_AT_THE_END: u64 = 256 << 20;
 
@@ -39,22 +41,32 @@ pub(crate) struct Journal {
 /// Follows a journal until it is dropped or told to finish.
 pub(crate) struct Follower {
     ending: CancellationToken,
-    task: JoinHandle<bool>,
+    task: JoinHandle<Taken>,
+}
+
+/// How much of a journal was taken in by the end of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Whole,
+    /// The rest cannot be read.
+    InPart,
+    /// The rest cannot be recorded now.
+    Unwritten,
 }
 
 impl Follower {
     pub(crate) fn start(journals: Arc<Journals>, journal: Journal) -> Self {
         let ending = CancellationToken::new();
-        let task = tokio::spawn(follow(journals, journal, ending.clone()));
+        let task = tokio::spawn(follow(journals, journal, ending.clone(), true));
         Self { ending, task }
     }
 
-    /// The session has ended: returns once all that its agent wrote is in the store, or `false` when
-    /// some of it could not be read or recorded.
-    pub(crate) async fn finish(mut self) -> bool {
+    /// The session has ended: returns once all that its agent wrote and that can be read is in the
+    /// store. While there is no room for it, it is tried again.
+    pub(crate) async fn finish(mut self) -> Taken {
         self.ending.cancel();
         // One that panicked has said so in the log.
-        (&mut self.task).await.unwrap_or(false)
+        (&mut self.task).await.unwrap_or(Taken::InPart)
     }
 }
 
@@ -64,14 +76,21 @@ impl Drop for Follower {
     }
 }
 
-/// Reads the journal of a session that ended without a follower, as [`Follower::finish`] does.
-pub(crate) async fn read_to_end(journals: Arc<Journals>, journal: Journal) -> bool {
-    Follower::start(journals, journal).finish().await
+/// Reads the journal of a session that ended without a follower, once.
+pub(crate) async fn read_to_end(journals: Arc<Journals>, journal: Journal) -> Taken {
+    let ended = CancellationToken::new();
+    ended.cancel();
+    follow(journals, journal, ended, false).await
 }
 
-/// Whether all of it was taken in by the end.
-async fn follow(journals: Arc<Journals>, journal: Journal, ending: CancellationToken) -> bool {
-    let Some(mut reader) = Reader::open(journals, journal).await else { return false };
+/// Whether all of it was taken in by the end; one who `is_patient` waits for room.
+async fn follow(
+    journals: Arc<Journals>,
+    journal: Journal,
+    ending: CancellationToken,
+    is_patient: bool,
+) -> Taken {
+    let Some(mut reader) = Reader::open(journals, journal).await else { return Taken::InPart };
     let mut watch: Option<Watch> = None;
     let mut read_at_the_end = 0;
     loop {
@@ -87,17 +106,25 @@ async fn follow(journals: Arc<Journals>, journal: Journal, ending: CancellationT
                 read_at_the_end += bytes;
                 if read_at_the_end > MOST_AT_THE_END {
                     reader.note_the_rest().await;
-                    return true;
+                    return Taken::Whole;
                 }
                 continue;
             }
-            (Look::End, true) => return true,
-            (Look::Failed, true) => return false,
+            (Look::End, true) => return Taken::Whole,
+            (Look::Failed, true) => return Taken::InPart,
+            (Look::Unwritten, true) if !is_patient => return Taken::Unwritten,
+            // What its tasks came to is not lost because the disk is full.
+            (Look::Unwritten, true) => {
+                sleep(AGAIN).await;
+                continue;
+            }
             (_, false) => {}
         }
         pause(&ending, sleep(PAUSE)).await;
-        if !matches!(look, Look::More(_)) {
-            pause(&ending, news(watch.as_ref())).await;
+        match look {
+            Look::More(_) => {}
+            Look::End => pause(&ending, news(watch.as_ref())).await,
+            Look::Failed | Look::Unwritten => pause(&ending, sleep(AGAIN)).await,
         }
     }
 }
@@ -126,6 +153,8 @@ enum Look {
     More(u64),
     End,
     Failed,
+    /// What was read could not be recorded, and is read again.
+    Unwritten,
 }
 
 struct Reader {
@@ -204,12 +233,16 @@ impl Reader {
         let offset = piece.position.offset + consumed;
         let position = JournalPosition { offset, ..piece.position };
         match self.write(position, taken.updates, now).await {
-            Ok(()) => self.position = position,
+            Ok(()) => {
+                self.position = position;
+                self.told.store = false;
+            }
+            Err(StoreError::Closed) => return Look::Failed,
             Err(error) => {
                 if !std::mem::replace(&mut self.told.store, true) {
                     tracing::error!(incarnation = %self.journal.incarnation, %error, "cannot record tasks");
                 }
-                return Look::Failed;
+                return Look::Unwritten;
             }
         }
         if piece.more || taken.more { Look::More(consumed) } else { Look::End }

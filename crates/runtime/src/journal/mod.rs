@@ -20,7 +20,7 @@ use crate::store::{Store, TimelineEntry, Write};
 use crate::time::HostClock;
 use watch::Watcher;
 
-pub(crate) use follow::{Follower, Journal, read_to_end};
+pub(crate) use follow::{Follower, Journal, Taken, read_to_end};
 
 /// How many journals are read at once. Each takes as much memory as the longest line.
 const AT_ONCE: usize = 16;

@@ -18,9 +18,11 @@ mod writer;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::time::sleep;
 
 use checkpoint::Due;
 use schema::Connections;
@@ -36,6 +38,9 @@ pub(crate) use write::Write;
 
 /// Writes that may wait for the writer; who comes later waits to hand over.
 const QUEUE: usize = 1_024;
+
+/// Between two attempts to write what has to be written.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the store fails.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +95,8 @@ impl From<rusqlite::Error> for StoreError {
 pub(crate) struct Store {
     writer: mpsc::Sender<Job>,
     reader: Arc<Mutex<Connection>>,
+    /// Somebody had something deleted.
+    deleted: Arc<Notify>,
 }
 
 impl Store {
@@ -98,8 +105,9 @@ impl Store {
         let file = file.to_owned();
         let Connections { write, read, checkpoint } = blocking(move || schema::open(&file)).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(writer::run(write, queue, Due::start(checkpoint)));
-        Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)) })
+        let (due, deleted) = Due::start(checkpoint);
+        tokio::spawn(writer::run(write, queue, due));
+        Ok(Self { writer: jobs, reader: Arc::new(Mutex::new(read)), deleted })
     }
 
     /// Writes, and returns once it is on disk.
@@ -107,6 +115,25 @@ impl Store {
         let (job, done) = Job::acknowledged(write);
         self.writer.send(job).await.map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes until it is written, or the store is closed: what was acknowledged, or has happened, is
+    /// not given up because a disk is full.
+    pub(crate) async fn write_until_done(&self, mut write: impl FnMut() -> Write) {
+        loop {
+            match self.write(write()).await {
+                Ok(()) | Err(StoreError::Closed) => return,
+                Err(error) => tracing::error!(
+                    error = %error, "cannot record what has happened; it is tried again every second"
+                ),
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Has what was deleted leave the log, too, in a moment. In the file it is overwritten already.
+    pub(crate) fn leave_no_trace(&self) {
+        self.deleted.notify_one();
     }
 
     /// Hands a write over, without waiting until it is on disk. Writes keep their order.

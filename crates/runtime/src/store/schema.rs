@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/2_runtimes.sql"),
     include_str!("migrations/3_invocations.sql"),
     include_str!("migrations/4_tasks.sql"),
+    include_str!("migrations/5_answers.sql"),
 ];
 
 /// How long to wait for a program that looks into the file, as `sqlite3` would.
@@ -36,10 +37,11 @@ pub(super) fn open(file: &Path) -> Result<Connections, StoreError> {
     protect(file).map_err(StoreError::Protect)?;
     let mut write = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // FULL: a commit returns when it is on disk. WAL: readers never wait for the writer. The writer
-    // copies from the log itself only if that lags far behind.
+    // copies from the log itself only if that lags far behind. What is deleted is overwritten: it may
+    // be what somebody wanted gone.
     write.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 16384;",
+         PRAGMA wal_autocheckpoint = 16384; PRAGMA secure_delete = ON;",
     )?;
     migrate(&mut write)?;
     let read = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use agentcore_protocol::{IncarnationId, LifecycleLimits, SessionId, Timestamp};
+use agentcore_protocol::{IncarnationId, InvocationId, LifecycleLimits, SessionId, Timestamp};
+use axum::http::HeaderMap;
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::*;
 use crate::agent::AgentDefinition;
+use crate::invocations::{NewInvocation, Payload, Request};
 use crate::key::{Principal, SessionKey};
 use crate::options::Retention;
 use crate::registry::{Endpoint, Runtime, Settings, Version};
@@ -228,7 +230,40 @@ async fn a_store_of_a_newer_version_is_left_alone() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&file).await.err().unwrap();
     assert!(
-        error.to_string().starts_with("the store has version 99, and this host knows versions up to 4"),
+        error.to_string().starts_with("the store has version 99, and this host knows versions up to 5"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_in_no_file_of_the_store() {
+    const SECRET: &str = "what nobody is to read again";
+    let (folder, store) = open().await;
+    let holds_it = || {
+        std::fs::read_dir(folder.path()).unwrap().any(|file| {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
+        })
+    };
+    let id = InvocationId::try_from(Uuid::from_u128((7 << 76) | (8 << 60))).unwrap();
+    let session = begin(1, 2);
+    let new = NewInvocation {
+        id,
+        key: session.key,
+        incarnation: session.id,
+        accepted_at: at(1),
+        started: false,
+        idempotency: None,
+        request: Request { headers: HeaderMap::new(), payload: Payload::Held(SECRET.repeat(1_000).into()) },
+    };
+    store.write(Write::Accept(Box::new(new))).await.unwrap();
+    assert!(holds_it());
+    store.write(Write::Forget(vec![id])).await.unwrap();
+    store.leave_no_trace();
+    let mut writes = 0;
+    while holds_it() {
+        writes += 1;
+        assert!(writes < 1_000, "it stays");
+        store.flush().await.unwrap();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentcore_protocol::{IncarnationId, InvocationId, SessionId, Timestamp};
+use agentcore_protocol::{IncarnationId, InvocationId, SessionId, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::record::{self, NewIncarnation, Phase, TimelineEntry};
@@ -44,6 +44,8 @@ pub(crate) enum Write {
     Forget(Vec<InvocationId>),
     /// Note what a session's journal says of its tasks.
     Tasks(Box<TaskChanges>),
+    /// Forget a task that has ended.
+    ForgetTask { incarnation: IncarnationId, task: TaskId },
     /// Forget tasks that are older, or more, than are to be kept.
     PruneTasks { retention: Retention, now: Timestamp },
 }
@@ -73,6 +75,7 @@ impl Write {
             Self::InterruptAll { at, reason } => invocations::interrupt_all(connection, *at, reason),
             Self::Forget(ids) => invocations::forget(connection, ids),
             Self::Tasks(changes) => tasks::apply(connection, changes),
+            Self::ForgetTask { incarnation, task } => tasks::forget(connection, *incarnation, *task),
             Self::PruneTasks { retention, now } => tasks::prune(connection, *retention, *now),
         }
     }

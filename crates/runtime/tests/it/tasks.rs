@@ -82,6 +82,8 @@ async fn what_an_agent_writes_of_its_tasks_can_be_read_and_waited_for() {
     assert_eq!((&task["session_id"], &task["ended_at"]), (&json!(session), &Value::Null));
 
     let wait = format!("{}?wait=200", path(&task));
+    let early = host.request(Method::DELETE, &path(&task)).await;
+    assert_eq!(early.status, StatusCode::CONFLICT, "{early:?}");
     let (waited, ()) = tokio::join!(host.get(&wait), async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         journal.completed(7, "done");
@@ -90,6 +92,8 @@ async fn what_an_agent_writes_of_its_tasks_can_be_read_and_waited_for() {
     assert_eq!((&ended["status"], &ended["result"]), (&json!("completed"), &json!("done")));
     let patience = host.get(&format!("{}?wait=0.1", path(&task))).await;
     assert_eq!(patience.json()["result"], "done");
+    assert_eq!(host.request(Method::DELETE, &path(&task)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(host.get(&path(&task)).await.status, StatusCode::NOT_FOUND);
     host.end().await;
 }
 

@@ -1,15 +1,21 @@
 //! The task journal: every change of a task, appended to a file that outlives the process.
 
+use std::collections::VecDeque;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
 
-use agentcore_protocol::journal::{FILE_NAME, FULL_BYTES, JournalLine, PREVIOUS_FILE_NAME};
+use agentcore_protocol::journal::{FILE_NAME, FULL_BYTES, JournalLine, PREVIOUS_FILE_NAME, TaskChange};
 
 /// How large a buffer is kept from one line to the next.
 const KEPT_BUFFER: usize = 64 << 10;
+/// Most bytes of lines that wait for room.
+const MOST_WAITING: usize = 16 << 20;
+/// Between two attempts to write what waits.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// An open journal.
 ///
@@ -17,13 +23,15 @@ const KEPT_BUFFER: usize = 64 << 10;
 /// returns, so they survive the process, if not the machine. What the host makes durable is the
 /// host's to say. A file that is full is put aside for the host, which removes it once it has read
 /// it; until then none other is, so that nothing is lost while there is no host.
-pub(crate) struct Journal {
+///
+/// What cannot be written, because the disk is full, waits in memory and is tried again every second.
+pub(crate) struct Journal(Arc<Shared>);
+
+struct Shared {
     path: PathBuf,
     previous: PathBuf,
     full: u64,
     state: Mutex<State>,
-    /// Set while lines cannot be written, so that a full disk is logged once, not once a line.
-    failing: AtomicBool,
 }
 
 struct State {
@@ -31,6 +39,9 @@ struct State {
     buffer: Vec<u8>,
     /// The last write stopped within a line: the next one starts on a line of its own.
     torn: bool,
+    waiting: Waiting,
+    /// A thread writes what waits, once it can.
+    is_retried: bool,
 }
 
 impl Journal {
@@ -39,73 +50,158 @@ impl Journal {
     /// # Errors
     /// The folder cannot be made, or the file not be opened.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        Self::open_with(folder, FULL_BYTES)
+    }
+
+    fn open_with(folder: &Path, full: u64) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(FILE_NAME);
         let file = append_to(&path)?;
         // An earlier process may have been cut off within a line.
         let torn = file.metadata()?.len() > 0;
-        Ok(Self {
-            path,
-            previous: folder.join(PREVIOUS_FILE_NAME),
-            full: FULL_BYTES,
-            state: Mutex::new(State { file, buffer: Vec::new(), torn }),
-            failing: AtomicBool::new(false),
-        })
+        let waiting = Waiting::default();
+        let state = State { file, buffer: Vec::new(), torn, waiting, is_retried: false };
+        let previous = folder.join(PREVIOUS_FILE_NAME);
+        Ok(Self(Arc::new(Shared { path, previous, full, state: Mutex::new(state) })))
     }
 
     pub(crate) fn append(&self, line: &JournalLine) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { file, buffer, torn } = &mut *state;
+        let mut state = self.0.lock();
+        let mut buffer = std::mem::take(&mut state.buffer);
         buffer.clear();
         // One large result must not hold its memory for ever.
         buffer.shrink_to(KEPT_BUFFER);
-        if *torn {
-            buffer.push(b'\n');
-        }
-        if !line.encode(buffer) {
+        if !line.encode(&mut buffer) {
             tracing::warn!(task.id = %line.task_id, "a task's progress is too large for the journal: it is left out");
-            return;
+        } else if let Err(error) =
+            self.0.write_waiting(&mut state).and_then(|()| self.0.write(&mut state, &buffer))
+        {
+            let is_progress = matches!(line.change, TaskChange::Progress(_));
+            state.waiting.push(buffer.clone(), is_progress);
+            self.retry(&mut state, &error);
         }
-        let written = self.write(file, buffer);
-        *torn = written.is_err();
-        match written {
-            Ok(()) => self.failing.store(false, Ordering::Relaxed),
-            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
-                tracing::error!(%error, "the task journal cannot be written: the host will not see what tasks do until it can");
-            }
-            Err(_) => {}
-        }
+        state.buffer = buffer;
     }
 
-    /// Writes into the file that is the journal now, which other processes of this agent may write,
-    /// too: while one holds the lock, no other puts the file aside.
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        loop {
+    /// Has a thread write what waits.
+    fn retry(&self, state: &mut State, error: &io::Error) {
+        if state.is_retried {
+            return;
+        }
+        tracing::error!(%error, "the task journal cannot be written: the host will not see what tasks do until it can");
+        let shared = Arc::downgrade(&self.0);
+        // Without a thread, the next line is the next attempt.
+        state.is_retried =
+            thread::Builder::new().name("journal".into()).spawn(move || keep_trying(&shared)).is_ok();
+    }
+}
+
+/// Until all is written, or the journal is gone.
+fn keep_trying(shared: &Weak<Shared>) {
+    loop {
+        thread::park_timeout(AGAIN);
+        let Some(shared) = shared.upgrade() else { return };
+        let mut state = shared.lock();
+        if shared.write_waiting(&mut state).is_ok() {
+            state.is_retried = false;
+            return;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the lines that wait, in their order, as far as it can.
+    fn write_waiting(&self, state: &mut State) -> io::Result<()> {
+        while let Some(line) = state.waiting.pop() {
+            if let Err(error) = self.write(state, &line.bytes) {
+                state.waiting.put_back(line);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a line into the file that is the journal now, which other processes of this agent may
+    /// write, too: while one holds the lock, no other puts the file aside.
+    fn write(&self, state: &mut State, line: &[u8]) -> io::Result<()> {
+        let State { file, torn, .. } = state;
+        let length = loop {
             file.lock()?;
-            if self.is_journal(file)? {
-                break;
+            if let Some(length) = self.length_of_journal(file)? {
+                break length;
             }
             // The lock goes with the file that it is on.
             *file = append_to(&self.path)?;
-        }
-        let written = file.write_all(bytes);
+        };
+        let begun = if *torn { file.write_all(b"\n") } else { Ok(()) };
+        let written = begun.and_then(|()| file.write_all(line));
+        // The part of a line that there was room for is taken back: the whole is written again.
+        *torn = written.is_err() && (*torn || file.set_len(length).is_err());
         file.unlock()?;
         written
     }
 
-    /// Whether the file is the journal, and has room. One that is full is put aside if it can be.
-    fn is_journal(&self, file: &File) -> io::Result<bool> {
+    /// How long the file is, if it is the journal and has room. One that is full is put aside if it can
+    /// be.
+    fn length_of_journal(&self, file: &File) -> io::Result<Option<u64>> {
         let opened = file.metadata()?;
+        let length = opened.len();
         let is_there = match std::fs::symlink_metadata(&self.path) {
             Ok(there) => is_same(&opened, &there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
-        if !is_there || opened.len() < self.full || self.previous.exists() {
-            return Ok(is_there);
+        if !is_there || length < self.full || self.previous.exists() {
+            return Ok(is_there.then_some(length));
         }
         // What cannot be put aside grows on.
-        Ok(std::fs::rename(&self.path, &self.previous).is_err())
+        let is_put_aside = std::fs::rename(&self.path, &self.previous).is_ok();
+        Ok((!is_put_aside).then_some(length))
+    }
+}
+
+/// Lines that wait until they can be written, the oldest first.
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<WaitingLine>,
+    bytes: usize,
+}
+
+struct WaitingLine {
+    bytes: Vec<u8>,
+    is_progress: bool,
+}
+
+impl Waiting {
+    /// Adds a line. Where there is no room, progress gives way, the oldest first: of progress the latest
+    /// counts. What then has no room is left out.
+    fn push(&mut self, bytes: Vec<u8>, is_progress: bool) {
+        self.bytes += bytes.len();
+        self.lines.push_back(WaitingLine { bytes, is_progress });
+        while self.bytes > MOST_WAITING {
+            let oldest = self.lines.iter().position(|line| line.is_progress);
+            if oldest.is_none() {
+                tracing::error!("too much waits for the task journal: what became of a task is left out");
+            }
+            if let Some(line) = self.lines.remove(oldest.unwrap_or(self.lines.len() - 1)) {
+                self.bytes -= line.bytes.len();
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<WaitingLine> {
+        let line = self.lines.pop_front()?;
+        self.bytes -= line.bytes.len();
+        Some(line)
+    }
+
+    fn put_back(&mut self, line: WaitingLine) {
+        self.bytes += line.bytes.len();
+        self.lines.push_front(line);
     }
 }
 
@@ -128,7 +224,7 @@ fn is_same(_: &Metadata, _: &Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agentcore_protocol::journal::{TaskChange, read};
+    use agentcore_protocol::journal::read;
     use agentcore_protocol::{TaskId, Timestamp};
 
     #[test]
@@ -159,26 +255,60 @@ mod tests {
     #[test]
     fn a_full_journal_is_put_aside_and_none_other_until_it_was_read() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path()).unwrap();
-        journal.full = 1;
+        let journal = Journal::open_with(folder.path(), 1).unwrap();
         (1..=4).for_each(|number| journal.append(&line(number)));
-        assert_eq!(lines(&journal.previous), [TaskId::from_random(1)]);
-        assert_eq!(lines(&journal.path), [2, 3, 4].map(TaskId::from_random));
-        std::fs::remove_file(&journal.previous).unwrap();
+        assert_eq!(lines(&journal.0.previous), [TaskId::from_random(1)]);
+        assert_eq!(lines(&journal.0.path), [2, 3, 4].map(TaskId::from_random));
+        std::fs::remove_file(&journal.0.previous).unwrap();
         journal.append(&line(5));
-        assert_eq!(lines(&journal.previous), [2, 3, 4].map(TaskId::from_random));
-        assert_eq!(lines(&journal.path), [TaskId::from_random(5)]);
+        assert_eq!(lines(&journal.0.previous), [2, 3, 4].map(TaskId::from_random));
+        assert_eq!(lines(&journal.0.path), [TaskId::from_random(5)]);
     }
 
     #[test]
     fn a_journal_that_another_process_put_aside_is_not_written_any_more() {
         let folder = tempfile::tempdir().unwrap();
-        let [mut one, other] = [0, 1].map(|_| Journal::open(folder.path()).unwrap());
-        one.full = 1;
+        let one = Journal::open_with(folder.path(), 1).unwrap();
+        let other = Journal::open(folder.path()).unwrap();
         one.append(&line(1));
         one.append(&line(2));
         other.append(&line(3));
-        assert_eq!(lines(&one.previous), [TaskId::from_random(1)]);
-        assert_eq!(lines(&one.path), [2, 3].map(TaskId::from_random));
+        assert_eq!(lines(&one.0.previous), [TaskId::from_random(1)]);
+        assert_eq!(lines(&one.0.path), [2, 3].map(TaskId::from_random));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_written_once_it_can_be_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("journal");
+        let journal = Journal::open(&inside).unwrap();
+        journal.append(&line(1));
+        std::fs::remove_dir_all(&inside).unwrap();
+        journal.append(&line(2));
+        journal.append(&line(3));
+        std::fs::create_dir(&inside).unwrap();
+        journal.append(&line(4));
+        assert_eq!(lines(&journal.0.path), [2, 3, 4].map(TaskId::from_random));
+
+        std::fs::remove_dir_all(&inside).unwrap();
+        journal.append(&line(5));
+        std::fs::create_dir(&inside).unwrap();
+        // Nothing more is appended: a thread tries it again.
+        while journal.0.lock().is_retried {
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        assert_eq!(lines(&journal.0.path), [TaskId::from_random(5)]);
+    }
+
+    #[test]
+    fn progress_gives_way_to_what_became_of_tasks() {
+        let mut waiting = Waiting::default();
+        waiting.push(vec![0; MOST_WAITING / 2], true);
+        waiting.push(vec![1; MOST_WAITING / 2], false);
+        waiting.push(vec![2; 9], false);
+        assert_eq!(waiting.lines.iter().map(|line| line.bytes[0]).collect::<Vec<_>>(), [1, 2]);
+        waiting.push(vec![3; MOST_WAITING / 2], false);
+        assert_eq!(waiting.lines.iter().map(|line| line.bytes[0]).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(waiting.bytes, MOST_WAITING / 2 + 9);
     }
 }

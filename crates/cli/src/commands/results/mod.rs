@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Cancel it: the agent sees its client leave
     #[arg(long, requires = "id", conflicts_with_all = ["wait", "follow"])]
     cancel: bool,
+    /// Delete it with its answer, once it has ended
+    #[arg(long, requires = "id", conflicts_with_all = ["wait", "follow", "cancel", "json"])]
+    delete: bool,
     /// Print what is known of it, instead of its answer, as JSON
     #[arg(long)]
     json: bool,
@@ -52,14 +55,17 @@ pub(crate) struct Args {
     limit: Option<u32>,
 }
 
-/// Reads, follows or cancels an invocation, or lists the latest.
+/// Reads, follows, cancels or deletes an invocation, or lists the latest.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let client = context.host();
     let Some(id) = &args.id else { return list_latest(args, &client, context.now()).await };
     let path = format!("/invocations/{}", escape(id));
     if args.cancel {
-        client.act(Method::POST, &format!("{path}/cancel"), &[]).await.map_err(|error| explain(error, id))?;
-        output::note(format_args!("Invocation {id} is cancelled."));
+        return cancel(&client, &path, id).await;
+    }
+    if args.delete {
+        client.act(Method::DELETE, &path, &[]).await.map_err(|error| explain(error, id))?;
+        output::note(format_args!("Invocation {id} is deleted."));
         return Ok(ExitCode::SUCCESS);
     }
     let mut found: Invocation = client.get(&path, &[]).await.map_err(|error| explain(error, id))?;
@@ -81,6 +87,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         print_answer(&path, &found, context).await?;
     }
     Ok(end(&found))
+}
+
+async fn cancel(client: &HostClient, path: &str, id: &str) -> anyhow::Result<ExitCode> {
+    let told = client.act(Method::POST, &format!("{path}/cancel"), &[]).await;
+    let found: Invocation = serde_json::from_slice(&told.map_err(|error| explain(error, id))?)?;
+    if found.is_over() {
+        output::note(format_args!("Invocation {id} is cancelled."));
+    } else {
+        output::note(format_args!("Invocation {id} is being cancelled: `agentcore results {id} --wait`"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The answer, if there is one, as the agent gave it.
@@ -105,8 +122,11 @@ fn end(found: &Invocation) -> ExitCode {
         Verdict::Lost => Failure::new(format!("the invocation was {state}{reason}"))
             .hint(format!("`agentcore sessions show {session_id}` tells what became of the session; nobody runs it again by itself")),
         Verdict::Failed => {
-            let status = found.answer.as_ref().map(|answer| format!(", with HTTP status {}", answer.status));
-            Failure::new(format!("the invocation {state}{}{reason}", status.unwrap_or_default()))
+            let was = if state == "cancelled" { "was cancelled" } else { "failed" };
+            // The status of an answer that broke off says nothing of how it ended.
+            let whole = found.answer.as_ref().filter(|answer| answer.complete);
+            let status = whole.map(|answer| format!(", with HTTP status {}", answer.status));
+            Failure::new(format!("the invocation {was}{}{reason}", status.unwrap_or_default()))
         }
     };
     verdict.told(failure)

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 
-/// List the background tasks of agents, show one, wait for it, or cancel it.
+/// List the background tasks of agents, show one, wait for it, cancel or delete it.
 ///
 /// Tasks are on record while they run and after their session has ended. A task is named by its id;
 /// should two sessions have one of the same id, as INCARNATION/ID.
@@ -71,6 +71,11 @@ enum TasksCommand {
         /// The task
         task: String,
     },
+    /// Delete what is on record of a task that has ended
+    Delete {
+        /// The task
+        task: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -107,6 +112,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
             return wait::run(task, *timeout, *json, context).await;
         }
         TasksCommand::Cancel { task } => cancel(&client, &find(&client, task).await?).await?,
+        TasksCommand::Delete { task } => {
+            let task = find(&client, task).await?;
+            client.act(Method::DELETE, &task.path(), &[]).await?;
+            output::note(format_args!("Task {} is deleted.", task.task_id));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

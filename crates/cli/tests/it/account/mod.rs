@@ -66,10 +66,23 @@ impl Book {
             let pad = if asked.is_multiple_of(7) { "x".repeat(100_000) } else { String::new() };
             let sleep = fastrand_millis(20);
             let payload =
-                json!({ "mark": marks.join(&token), "sleep_ms": sleep, "token": token, "pad": pad });
+                json!({ "mark": marks.join(&token), "sleep_ms": sleep, "token": token, "pad": pad })
+                    .to_string();
             let url = format!("{}/invocations", self.url());
             let session = session_id(&format!("account{}", caller % 4));
-            if let Some(id) = try_post_async(&url, &session, &payload.to_string()).await {
+            let key = asked.is_multiple_of(3).then_some(&*token);
+            let ask = || try_post_async(&url, &session, key, &payload);
+            // Some leave before they are told anything, some of them to come again with their key.
+            let leaves = asked.is_multiple_of(4);
+            if leaves {
+                let _ = tokio::time::timeout(Duration::from_millis(fastrand_millis(5)), ask()).await;
+            }
+            let told = if leaves && key.is_none() { None } else { ask().await };
+            if let (Some(id), Some(_)) = (&told, key) {
+                let again = ask().await;
+                assert!(again.is_none_or(|again| again == *id), "one key, two invocations");
+            }
+            if let Some(id) = told {
                 self.acknowledged.lock().unwrap().insert(id, token);
             }
             tokio::time::sleep(pause).await;

@@ -52,17 +52,29 @@ pub(crate) async fn post_with(url: &str, headers: &[(&str, &str)], body: &str) -
     send(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await
 }
 
-/// Asks for an invocation without waiting for it. Its id, if it was acknowledged.
-pub(crate) async fn try_post_async(url: &str, session: &str, body: &str) -> Option<String> {
-    let request = Request::post(url)
+/// Asks for an invocation without waiting for it. Its id, if it was acknowledged, or known by its key.
+pub(crate) async fn try_post_async(
+    url: &str,
+    session: &str,
+    key: Option<&str>,
+    body: &str,
+) -> Option<String> {
+    let mut request = Request::post(url)
         .header(agentcore_protocol::headers::SESSION_ID, session)
-        .header("prefer", "respond-async")
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
+        .header("prefer", "respond-async");
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = tokio::time::timeout(super::PATIENCE, client.request(request)).await.ok()?.ok()?;
+    let status = response.status();
+    // Neither has anything to do with a host that is killed.
+    for wrong in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::UNPROCESSABLE_ENTITY] {
+        assert_ne!(status, wrong, "{body:.200}");
+    }
     let id = response.headers().get(agentcore_protocol::headers::INVOCATION_ID)?.to_str().ok()?.to_owned();
-    (response.status() == StatusCode::ACCEPTED).then_some(id)
+    (status == StatusCode::ACCEPTED || (key.is_some() && status == StatusCode::OK)).then_some(id)
 }
 
 /// Sends bytes to an address; all that comes back.

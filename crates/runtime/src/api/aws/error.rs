@@ -131,6 +131,13 @@ impl AwsError {
         Self { reason, field: Some("clientToken"), ..Self::new(Exception::Validation, message) }
     }
 
+    /// The same `amz-sdk-invocation-id` came with another payload before.
+    pub(super) fn another_call() -> Self {
+        let message = "this amz-sdk-invocation-id came with another payload before: each call needs its own";
+        let reason = Some(Reason::IdempotentParameterMismatchException);
+        Self { reason, field: Some("payload"), ..Self::new(Exception::Validation, message) }
+    }
+
     /// The host has failed; its log tells how.
     pub(super) fn internal() -> Self {
         Self::new(Exception::InternalServer, "internal error: the host's log tells what went wrong")
@@ -142,6 +149,7 @@ impl AwsError {
         let body = error.body();
         let exception = match error {
             ApiError::KeyReused => Exception::Unprocessable,
+            ApiError::AlreadyCalled => Exception::Conflict,
             ApiError::DiskFull => Exception::DiskFull,
             _ => return Self::internal(),
         };

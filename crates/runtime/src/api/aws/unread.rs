@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// Most bytes that are read for nothing: somewhat more than a payload may have.
 const MOST: usize = 128 * 1024 * 1024;
 /// How long the client may take to send them.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may send nothing.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -46,7 +46,7 @@ pub(in crate::api) async fn read_rest(rest: Body) {
 }
 
 /// Reads a body for nothing, unless nothing comes for so long.
-pub(super) async fn read_away(mut body: Body, silence: Duration) {
+async fn read_away(mut body: Body, silence: Duration) {
     let mut read = 0;
     while let Ok(Some(Ok(frame))) = timeout(silence, body.frame()).await {
         read += frame.data_ref().map_or(0, Bytes::len);

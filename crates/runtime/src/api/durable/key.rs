@@ -16,17 +16,26 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let text = value.to_str().map_err(|_| ApiError::BadKey)?.trim();
     // The draft writes it as a string in quotes, and many clients leave them out.
     let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let is_key = (1..=LONGEST).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_key =
+        (1..=LONGEST).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
     if !is_key || values.next().is_some() {
         return Err(ApiError::BadKey);
     }
     Ok(Some(key.to_owned()))
 }
 
-/// AWS's SDKs name their calls anyway. No key holds a blank, so the two never meet.
+/// What all keys begin with that SDKs make. No other key holds a blank, so the two never meet.
+pub(in crate::api) const SDK: &str = "sdk ";
+
+/// The key of a call that an SDK has named.
+pub(in crate::api) fn sdk_key(id: &str) -> String {
+    format!("{SDK}{id}")
+}
+
+/// AWS's SDKs name their calls anyway.
 fn of_sdk(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(SDK_INVOCATION_ID)?.to_str().ok()?;
-    (1..=LONGEST).contains(&id.len()).then(|| format!("sdk {id}"))
+    (1..=LONGEST).contains(&id.len()).then(|| sdk_key(id))
 }
 
 #[cfg(test)]
@@ -49,7 +58,7 @@ mod tests {
         assert_eq!(key(&["\"abc-1\""]), Ok(Some("abc-1".into())));
         let longest = "k".repeat(LONGEST);
         assert_eq!(key(&[&longest]), Ok(Some(longest.clone())));
-        for bad in ["", "\"\"", "a b", "ä", &"k".repeat(LONGEST + 1)] {
+        for bad in ["", "\"\"", "\"unclosed", "a\"b", "a b", "ä", &"k".repeat(LONGEST + 1)] {
             assert_eq!(key(&[bad]), Err(()), "{bad:?}");
         }
         assert_eq!(key(&["one", "two"]), Err(()));

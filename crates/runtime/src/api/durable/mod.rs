@@ -23,11 +23,13 @@ use axum::response::Response;
 use super::aws::outcome;
 use super::call::{Call, Stamp, new_invocation_id};
 use super::{Api, ApiError, aws};
-use crate::invocations::{Idempotency, Known, NewInvocation, REQUEST, Received, Request};
+use crate::carried_on::carried_on;
+use crate::invocations::{Idempotency, Known, NewInvocation, Received, Request, Unclaimed};
 use crate::key::SessionKey;
 use crate::session::Agent;
 use prefer::Preferences;
 
+pub(super) use key::sdk_key;
 pub(crate) use recover::{keep_within_bounds, recover};
 pub(super) use respond::{answer, followed};
 
@@ -94,50 +96,80 @@ pub(super) async fn invoke(
     parts: Parts,
     body: Body,
 ) -> Response {
-    let id = new_invocation_id(&api.clock);
-    let files = api.invocations.files.clone();
-    let taken = async {
-        let received = Received::of(&files, id, body, asked.key.is_some()).await?;
-        take(&api, &target, &asked, id, &parts.headers, received).await
+    let (id, surface) = (new_invocation_id(&api.clock), target.surface);
+    let received = match Received::of(&api.invocations.files, id, body, asked.key.is_some()).await {
+        Ok(received) => received,
+        Err(error) => return surface.error(error.into()),
     };
-    let (known, stamp) = match taken.await {
-        Ok(taken) => taken,
-        Err(error) => {
-            files.remove(id, REQUEST).await;
-            return target.surface.error(error);
-        }
-    };
-    let joined = known.record().id != id;
-    if joined {
-        files.remove(id, REQUEST).await;
+    let key = received.hash.and_then(|request| Some(Idempotency { key: asked.key.clone()?, request }));
+    let taken = Incoming { id, target, headers: parts.headers, received, is_async: asked.respond_async }
+        .take(api.clone(), key);
+    // Who leaves in between does not leave an invocation behind that is on record and that nobody runs.
+    match carried_on(taken).await {
+        Ok((known, stamp)) => stamp.on(respond::respond(&api, known, &asked, surface).await),
+        Err(error) => surface.error(error),
     }
-    stamp.on(respond::respond(&api, known, &asked, target.surface).await)
 }
 
-/// Accepts the invocation, unless its key is known.
-async fn take(
-    api: &Arc<Api>,
-    target: &Target,
-    asked: &Asked,
+/// A request that is complete, and that nobody answers for yet.
+struct Incoming {
     id: InvocationId,
-    headers: &HeaderMap,
+    target: Target,
+    headers: HeaderMap,
     received: Received,
-) -> Result<(Known, Stamp), ApiError> {
-    let (Some(key), Some(hash)) = (&asked.key, received.hash) else {
-        return accept(api, target, asked, id, headers, received, None).await;
-    };
-    let (principal, agent) = (&target.key.principal, &*target.key.agent);
-    let _turn = api.invocations.turn(principal, agent, key).await;
-    let Some(known) = api.invocations.of_key(principal, agent, key).await? else {
-        let idempotency = Idempotency { key: key.clone(), request: hash };
-        return accept(api, target, asked, id, headers, received, Some(idempotency)).await;
-    };
-    let record = known.record();
-    let is_another_session = target.named && record.key.session != target.key.session;
-    if record.request_hash != Some(hash) || is_another_session {
-        return Err(ApiError::KeyReused);
+    is_async: bool,
+}
+
+impl Incoming {
+    /// Accepts the invocation, unless its key is known. A shutdown waits for it.
+    async fn take(self, api: Arc<Api>, key: Option<Idempotency>) -> Result<(Known, Stamp), ApiError> {
+        let _counted = api.invocations.running.token();
+        let Some(idempotency) = key else { return self.accept(&api, None).await };
+        let (principal, agent) = (&self.target.key.principal, &*self.target.key.agent);
+        if idempotency.key.starts_with(key::SDK) {
+            api.invocations.expect_sdk_keys();
+        }
+        let _turn = api.invocations.turn(principal, agent, &idempotency.key).await;
+        let Some(known) = api.invocations.of_key(principal, agent, &idempotency.key).await? else {
+            let of_sdk = idempotency.key.strip_prefix(key::SDK);
+            if of_sdk.is_some_and(|call| api.replays.knows(principal, agent, call)) {
+                return Err(ApiError::AlreadyCalled);
+            }
+            return self.accept(&api, Some(idempotency)).await;
+        };
+        let record = known.record();
+        let is_another_session = self.target.named && record.key.session != self.target.key.session;
+        if record.request_hash != Some(idempotency.request) || is_another_session {
+            return Err(ApiError::KeyReused);
+        }
+        Ok((known, Stamp::of(record.key.session, record.id)))
     }
-    Ok((known, Stamp::of(record.key.session, record.id)))
+
+    async fn accept(
+        self,
+        api: &Arc<Api>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(Known, Stamp), ApiError> {
+        let Self { id, target, headers, received, is_async } = self;
+        let call = Call::begin_as(api, &target.key, target.agent, id)?;
+        let stamp = call.stamp();
+        let request = Request { headers: call.headers(&headers), payload: received.payload };
+        let new = NewInvocation {
+            id,
+            key: target.key,
+            incarnation: call.session().incarnation,
+            accepted_at: api.clock.timestamp(),
+            // Whoever waits for the answer need not wait for a second write. Whoever does not is better
+            // served with an invocation that the next host can still begin.
+            started: !is_async && call.session().is_ready(),
+            idempotency,
+            request: kept(&request),
+        };
+        let live = api.invocations.accept(new).await?;
+        received.file.into_iter().for_each(Unclaimed::claim);
+        api.invocations.running.spawn(run::run(api.clone(), live.clone(), call, request));
+        Ok((Known::Live(live), stamp))
+    }
 }
 
 /// What is on disk of a request: no token is. A host that begins the invocation after its next start
@@ -146,32 +178,4 @@ fn kept(request: &Request) -> Request {
     let mut kept = request.clone();
     kept.headers.remove(AUTHORIZATION);
     kept
-}
-
-async fn accept(
-    api: &Arc<Api>,
-    target: &Target,
-    asked: &Asked,
-    id: InvocationId,
-    headers: &HeaderMap,
-    received: Received,
-    idempotency: Option<Idempotency>,
-) -> Result<(Known, Stamp), ApiError> {
-    let call = Call::begin_as(api, &target.key, target.agent.clone(), id)?;
-    let stamp = call.stamp();
-    let request = Request { headers: call.headers(headers), payload: received.payload };
-    let new = NewInvocation {
-        id,
-        key: target.key.clone(),
-        incarnation: call.session().incarnation,
-        accepted_at: api.clock.timestamp(),
-        // Whoever waits for the answer need not wait for a second write. Whoever does not is better
-        // served with an invocation that the next host can still begin.
-        started: !asked.respond_async && call.session().is_ready(),
-        idempotency,
-        request: kept(&request),
-    };
-    let live = api.invocations.accept(new).await?;
-    api.invocations.running.spawn(run::run(api.clone(), live.clone(), call, request));
-    Ok((Known::Live(live), stamp))
 }

@@ -83,6 +83,11 @@ async fn answer_or_why(api: &Api, known: Known) -> Result<Response, ApiError> {
     };
     match &record.answer {
         Some(kept) if kept.complete => answer(api, &record, &kept.head).await,
+        // The part that the first caller had, too, and no end either.
+        Some(kept) if !kept.head.headers.contains_key(CONTENT_LENGTH) => {
+            let reader = Reader::of(&record, &api.invocations.files).await.map_err(ApiError::Files)?;
+            Ok(with_head(&kept.head, body(reader.without_end())))
+        }
         _ => Err(ApiError::Unanswered(record.state, record.reason)),
     }
 }

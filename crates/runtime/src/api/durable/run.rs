@@ -9,14 +9,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::api::call::Call;
 use crate::api::proxy::is_event_stream;
 use crate::api::{Api, ApiError};
-use crate::invocations::{
-    End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced, write_until_done,
-};
+use crate::invocations::{End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced};
+use crate::options::Timeouts;
 use crate::session::SessionHandle;
 use crate::store::Write;
 
@@ -80,7 +79,7 @@ async fn work(
         }
         let (id, incarnation, at) = (live.id, call.session().incarnation, api.clock.timestamp());
         // On disk before the agent has it, so that no later host gives it to an agent again.
-        write_until_done(&api.store, || Write::Start { id, incarnation, at }).await;
+        api.store.write_until_done(|| Write::Start { id, incarnation, at }).await;
         live.start(incarnation, at);
     }
     let session = call.session().clone();
@@ -88,12 +87,18 @@ async fn work(
         Ok(request) => request,
         Err(error) => return Some(failed(ApiError::Files(error))),
     };
-    let answered = match call.run(api, headers, body).await {
-        Ok(answer) => answer,
-        Err(error) => return Some(failed(error)),
+    let most = api.timeouts.durable;
+    let answered = async {
+        match call.run(Timeouts { answer: most, stream: most, ..api.timeouts }, headers, body).await {
+            Ok(answer) => record(answer, recorder, &session).await,
+            Err(error) => failed(error),
+        }
     };
     Some(tokio::select! {
-        outcome = record(answered, recorder, &session) => outcome,
+        outcome = answered => outcome,
+        () = sleep(most) => {
+            Outcome::without_end(State::Failed, format!("it took longer than {} s", most.as_secs_f64()))
+        }
         never = keep_synced(live) => match never {},
     })
 }

@@ -1,16 +1,22 @@
 //! What an actor tells: its handles, the store, and the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentcore_sandbox::{Sandbox, Usage};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::Actor;
-use crate::session::handle::Published;
+use crate::journal::Taken;
+use crate::session::handle::{Command, Published};
 use crate::session::lifecycle::{BusyWith, Note, State};
 use crate::session::reason::{StopReason, human};
 use crate::store::{Change, Phase, TimelineEntry, Write};
 
+/// How long a host that is told to end waits for room to record a stop.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
 /// How much of the end of a log explains a failure.
 const LAST_WORDS: usize = 4 * 1024;
 
@@ -27,30 +33,29 @@ impl Actor {
         if entries.is_empty() {
             return;
         }
-        let write = Write::Happened {
-            incarnation: self.session.incarnation,
-            entries,
-            change: Some(self.change(&published)),
-        };
-        let store = &self.environment.store;
+        let (incarnation, change) = (self.session.incarnation, self.change(&published));
+        let write =
+            || Write::Happened { incarnation, entries: entries.clone(), change: Some(change.clone()) };
+        let environment = self.environment.clone();
         if published.phase != Phase::Stopped {
-            return store.enqueue(write).await;
+            return environment.store.enqueue(write()).await;
         }
         // What its tasks came to is on record first: those that are still running by then are lost.
-        let tasks_are_recorded = match self.journal.take() {
-            Some(journal) => journal.finish().await,
-            None => true,
+        let journal = self.journal.take();
+        let recorded = async {
+            let taken = match journal {
+                Some(journal) => journal.finish().await,
+                None => Taken::Whole,
+            };
+            environment.store.write_until_done(write).await;
+            environment.journals.tell(incarnation);
+            taken == Taken::Whole
         };
         // What is stopped is cleaned up next, so the record has to be on disk by then.
-        match store.write(write).await {
-            Ok(()) => {
-                self.is_recorded = tasks_are_recorded;
-                self.environment.journals.tell(self.session.incarnation);
-            }
-            Err(error) => {
-                tracing::error!(incarnation = %self.session.incarnation, error = %error, "cannot record the stop");
-            }
-        }
+        self.is_recorded = tokio::select! {
+            is_recorded = recorded => is_recorded,
+            () = last_chance(&mut self.inbox) => false,
+        };
     }
 
     /// Writes into the timeline what does not change the state.
@@ -173,6 +178,19 @@ impl Actor {
                 problem, "session does not answer pings"
             ),
             _ => {}
+        }
+    }
+}
+
+/// Returns a little after it was told to leave. Nothing else that is asked of one that has stopped is
+/// of use.
+async fn last_chance(inbox: &mut mpsc::Receiver<Command>) {
+    loop {
+        match inbox.recv().await {
+            Some(Command::Leave) => return sleep(LAST_CHANCE).await,
+            Some(Command::Stop(_, reply)) => drop(reply.send(false)),
+            Some(Command::Note(..)) => {}
+            None => std::future::pending().await,
         }
     }
 }

@@ -15,7 +15,7 @@ use futures_util::stream;
 use tokio::task::spawn_blocking;
 
 use super::{Begun, Manager};
-use crate::journal::{Journal, read_to_end};
+use crate::journal::{Journal, Taken, read_to_end};
 use crate::logs;
 use crate::options::Retention;
 use crate::session::actor::{Actor, whole};
@@ -188,7 +188,12 @@ impl Manager {
             key: record.begun.key.clone(),
             started_at: record.begun.started_at,
         };
-        let mut are_recorded = read_to_end(self.environment.journals.clone(), journal).await;
+        let taken = read_to_end(self.environment.journals.clone(), journal).await;
+        if taken == Taken::Unwritten {
+            // The next round finds the disk with room, or not.
+            return;
+        }
+        let mut are_recorded = taken == Taken::Whole;
         let write =
             Write::Happened { incarnation: record.begun.id, entries: vec![entry], change: Some(change) };
         if let Err(error) = self.environment.store.write(write).await {

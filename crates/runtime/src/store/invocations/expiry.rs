@@ -25,6 +25,15 @@ const EXPIRED: &str = "
     )
     LIMIT ?5";
 
+/// The oldest whose answers in files are too much, with those that are newer.
+const TOO_MUCH: &str = "
+    SELECT id FROM (
+        SELECT id, sum(answer_bytes) OVER (ORDER BY id DESC) AS together
+        FROM invocations INDEXED BY invocations_in_files
+        WHERE agent = ?1 AND answer_bytes > 16384
+    )
+    WHERE together > ?2 ORDER BY id LIMIT ?3";
+
 /// What is kept of one agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
@@ -32,10 +41,12 @@ pub(crate) struct Kept {
     pub(crate) most: u32,
     /// Of those, what ended since.
     pub(crate) ended_after: Timestamp,
+    /// Of those, the newest whose answers in files take so many bytes.
+    pub(crate) bytes: u64,
 }
 
 impl Store {
-    /// Those that are to be forgotten, at most `limit` of each agent.
+    /// Those that are to be forgotten, some `limit` of each agent.
     pub(crate) async fn expired_invocations(
         &self,
         kept: impl Fn(&str) -> Kept + Send + 'static,
@@ -72,7 +83,7 @@ fn expired_of(
     kept: Kept,
     limit: u32,
 ) -> Result<Vec<InvocationId>, StoreError> {
-    let Kept { most, ended_after } = kept;
+    let Kept { most, ended_after, bytes } = kept;
     // What was accepted later has not ended before.
     let accepted_after = first_id_at(ended_after);
     let mut query = connection.prepare_cached(EXPIRED)?;
@@ -80,7 +91,14 @@ fn expired_of(
         .query_map(params![agent, most, accepted_after.as_bytes(), millis(ended_after), limit], |row| {
             invocation_id(row, 0)
         })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut expired = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut query = connection.prepare_cached(TOO_MUCH)?;
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let rows = query.query_map(params![agent, bytes, limit], |row| invocation_id(row, 0))?;
+    for id in rows {
+        expired.push(id?);
+    }
+    Ok(expired)
 }
 
 /// The smallest id that an invocation of that moment can have.
@@ -99,5 +117,12 @@ mod tests {
         let plan = plan(EXPIRED, values).await;
         assert_eq!(plan.matches("invocations_by_agent (agent=? AND id<?)").count(), 2, "{plan}");
         assert!(!plan.contains("SCAN invocations"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn what_answers_take_is_in_an_index() {
+        let values = ["writer".to_owned().into(), 2.into(), 3.into()].to_vec();
+        let plan = plan(TOO_MUCH, values).await;
+        assert!(plan.contains("COVERING INDEX invocations_in_files (agent=?)"), "{plan}");
     }
 }

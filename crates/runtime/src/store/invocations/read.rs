@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{from_bytes, list};
-use crate::invocations::{Answer, Filter, Head, NewInvocation, Payload, Record, Request, State};
+use crate::invocations::{Answer, Filter, Head, Payload, Record, Request, State};
 use crate::key::{Principal, SessionKey};
 use crate::store::read::{malformed, parsed, timestamp};
 use crate::store::{Store, StoreError};
@@ -21,9 +21,7 @@ pub(super) const COLUMNS: &str = "id, principal, agent, session_id, incarnation,
                        answer_complete";
 
 // The second condition is that of the index, which SQLite does not conclude from the first.
-const ACCEPTED: &str = "
-    SELECT id, principal, agent, session_id, incarnation, accepted_at, request_headers, request_body
-    FROM invocations WHERE state = 0 AND state <> 2 ORDER BY id";
+const ACCEPTED: &str = "WHERE state = 0 AND state <> 2 AND id > ?1 ORDER BY id LIMIT ?2";
 const ANSWERING: &str = "
     SELECT id, answer_status, answer_headers FROM invocations
     WHERE state = 1 AND state <> 2 AND answer_status IS NOT NULL";
@@ -56,17 +54,42 @@ impl Store {
         .await
     }
 
+    /// Whether there is an invocation whose key begins so.
+    pub(crate) async fn has_keys_like(&self, beginning: &'static str) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT 1 FROM invocations WHERE key IS NOT NULL AND substr(key, 1, length(?1)) = ?1";
+            Ok(connection.prepare(sql)?.exists([beginning])?)
+        })
+        .await
+    }
+
     /// The invocations that `filter` lets through, newest first, without the bodies of their answers.
     pub(crate) async fn invocations(&self, filter: Filter) -> Result<Vec<Record>, StoreError> {
         self.read(move |connection| list::list(connection, &filter)).await
     }
 
-    /// What was accepted and has not been started, the oldest first.
-    pub(crate) async fn accepted_invocations(&self) -> Result<Vec<NewInvocation>, StoreError> {
-        self.read(|connection| {
-            let mut query = connection.prepare_cached(ACCEPTED)?;
-            let rows = query.query_map([], accepted)?;
+    /// What was accepted and has not been started, the oldest first, behind `after`.
+    pub(crate) async fn accepted_invocations(
+        &self,
+        after: Option<InvocationId>,
+        limit: u32,
+    ) -> Result<Vec<Record>, StoreError> {
+        let after = after.map_or(Uuid::nil(), InvocationId::uuid);
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM invocations {ACCEPTED}");
+            let mut query = connection.prepare_cached(&sql)?;
+            let rows = query.query_map(params![after.as_bytes(), limit], record)?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// What the agent is to get of an invocation that has not been started.
+    pub(crate) async fn accepted_request(&self, id: InvocationId) -> Result<Request, StoreError> {
+        self.read(move |connection| {
+            let mut query = connection
+                .prepare_cached("SELECT request_headers, request_body FROM invocations WHERE id = ?1")?;
+            Ok(query.query_row([id.uuid().as_bytes()], request)?)
         })
         .await
     }
@@ -139,21 +162,13 @@ fn answer(row: &Row<'_>) -> rusqlite::Result<Option<Answer>> {
     }))
 }
 
-fn accepted(row: &Row<'_>) -> rusqlite::Result<NewInvocation> {
-    let headers = from_bytes(&row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default());
-    let payload = match row.get::<_, Option<Vec<u8>>>(7)? {
+fn request(row: &Row<'_>) -> rusqlite::Result<Request> {
+    let headers = from_bytes(&row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default());
+    let payload = match row.get::<_, Option<Vec<u8>>>(1)? {
         Some(bytes) => Payload::Held(bytes.into()),
         None => Payload::InFile,
     };
-    Ok(NewInvocation {
-        id: invocation_id(row, 0)?,
-        key: session_key(row)?,
-        incarnation: incarnation_id(row, 4)?,
-        accepted_at: timestamp(row.get(5)?),
-        started: false,
-        idempotency: None,
-        request: Request { headers, payload },
-    })
+    Ok(Request { headers, payload })
 }
 
 fn session_key(row: &Row<'_>) -> rusqlite::Result<SessionKey> {
@@ -183,9 +198,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_start_looks_only_at_what_has_not_ended() {
-        for sql in [ACCEPTED, ANSWERING] {
-            let plan = plan(sql, Vec::new()).await;
-            assert!(plan.contains("invocations_by_state (state=?)"), "{plan}");
+        let accepted = format!("SELECT {COLUMNS} FROM invocations {ACCEPTED}");
+        let page = vec![vec![0; 16].into(), 9.into()];
+        for (sql, values) in [(&*accepted, page), (ANSWERING, Vec::new())] {
+            let plan = plan(sql, values).await;
+            assert!(plan.contains("invocations_by_state (state=?"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An agent may write into its journal whatever it likes, so what one incarnation has on record is
 //! bounded: the tasks that ended first make room for new ones.
 
-use agentcore_protocol::Timestamp;
+use agentcore_protocol::{IncarnationId, TaskId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 
@@ -228,6 +228,29 @@ impl<'a> Book<'a> {
 
 fn length(value: &RawValue) -> i64 {
     value.get().len() as i64
+}
+
+/// Forgets a task, unless it runs.
+pub(in crate::store) fn forget(
+    connection: &Connection,
+    incarnation: IncarnationId,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    let id = incarnation.to_string();
+    let bytes: Option<i64> = connection
+        .prepare_cached(
+            "DELETE FROM tasks WHERE incarnation = ?1 AND task_id = ?2 AND status <> 'running' RETURNING bytes",
+        )?
+        .query_row(params![id, number(task)], |row| row.get(0))
+        .optional()?;
+    if let Some(bytes) = bytes {
+        connection
+            .prepare_cached(
+                "UPDATE journals SET tasks = tasks - 1, bytes = bytes - ?2 WHERE incarnation = ?1",
+            )?
+            .execute(params![id, bytes])?;
+    }
+    Ok(())
 }
 
 /// Forgets tasks of ended sessions that are older, or more, than are to be kept.

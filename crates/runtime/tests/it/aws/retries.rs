@@ -49,6 +49,38 @@ async fn a_retry_joins_what_runs_and_hears_what_ran() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_id_with_another_payload_is_no_retry() {
+    let host = TestHost::start().await;
+    let session = session_id("reused");
+    answer(&host, "one", &session, "{}").await;
+    let other = answer(&host, "one", &session, r#"{"other":1}"#).await;
+    error(&other, 400, "ValidationException");
+    assert_eq!(other.json()["reason"], "IdempotentParameterMismatchException");
+    assert_eq!(answer(&host, "one", &session, "{}").await.json()["count"], 1);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_run_once_whether_it_is_durable_or_not() {
+    let host = TestHost::start().await;
+    let session = session_id("mixed");
+    let durable = async |host: &TestHost, id| {
+        let mut request = attempt(id, &session, "{}");
+        request.headers_mut().insert("prefer", "respond-async, wait=9".parse().unwrap());
+        Answer::of(host.send(request).await).await
+    };
+    answer(&host, "plain", &session, "{}").await;
+    error(&durable(&host, "plain").await, 409, "ConflictException");
+    assert_eq!(durable(&host, "durable").await.json()["count"], 2);
+    error(&answer(&host, "durable", &session, "{}").await, 409, "ConflictException");
+    let host = host.restart().await;
+    error(&answer(&host, "durable", &session, "{}").await, 409, "ConflictException");
+    assert_eq!(durable(&host, "durable").await.json()["count"], 2);
+    assert_eq!(answer(&host, "another", &session, "{}").await.json()["count"], 3);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_the_agent_is_not_run_again_either() {
     let host = TestHost::start().await;
     let session = session_id("failed");

@@ -48,6 +48,45 @@ async fn a_caller_who_waits_a_little_gets_the_answer_if_it_comes_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_may_take_longer_than_a_caller_waits_and_has_a_limit_of_its_own() {
+    let host = TestHost::start_with(|options| {
+        options.timeouts.answer = Duration::from_secs(1);
+        options.timeouts.stream = Duration::from_secs(1);
+        options.timeouts.durable = Duration::from_secs(10);
+    })
+    .await;
+    for (payload, state) in [
+        (r#"{"do":"sleep","ms":9000}"#, "completed"),
+        (r#"{"do":"stream","items":9}"#, "completed"),
+        (r#"{"do":"sleep","ms":11000}"#, "failed"),
+        (r#"{"do":"stream","items":12}"#, "failed"),
+    ] {
+        let record = ended(&host, &location(&invoke_async(&host, &session_id("a"), payload).await)).await;
+        assert_eq!(record["state"], state, "{record}");
+    }
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_cannot_be_read_is_answered_like_any_other_mistake() {
+    let host = TestHost::start().await;
+    let id = location(&invoke_async(&host, &session_id("a"), "{}").await);
+    let list = "/_agentcore/v1/invocations";
+    for path in [
+        format!("{list}?limit=abc"),
+        format!("{list}?state=nonsense"),
+        format!("{id}?wait=abc"),
+        format!("{id}?wait=NaN"),
+        format!("{id}/answer?wait=-1"),
+    ] {
+        let refused = host.get(&path).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+        assert!(refused.json()["error"].is_string(), "{path}");
+    }
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agents_error_is_kept_as_it_was() {
     let host = TestHost::start().await;
     let failed = location(&invoke_async(&host, &session_id("a"), r#"{"do":"fail"}"#).await);

@@ -56,12 +56,36 @@ async fn a_number_from_the_future_is_refused() {
         host.send(events(&location, Some("2"))).await.status() == StatusCode::OK
     })
     .await;
-    for (last, says) in [("49", "There is no item 49"), ("first", "Last-Event-ID"), ("-1", "Last-Event-ID")] {
+    for (last, says) in [
+        ("49", "There is no item 49"),
+        ("first", "Last-Event-ID"),
+        ("-1", "Last-Event-ID"),
+        ("+2", "Last-Event-ID"),
+    ] {
         let refused = Answer::of(host.send(events(&location, Some(last))).await).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         assert!(refused.text.contains(says), "{refused:?}");
     }
     super::cancel(&host, &location).await;
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_of_any_length_comes_whole_and_with_its_number() {
+    let host = TestHost::start().await;
+    let payload = r#"{"do":"long_item","bytes":1000000}"#;
+    let location = location(&invoke_async(&host, &session_id("a"), payload).await);
+    let item = format!("data: {}\nid: 2\n\n", "x".repeat(1_000_000));
+    // While it comes in, and once it is kept.
+    for _ in 0..2 {
+        let all = Answer::of(host.send(events(&location, None)).await).await;
+        assert!(all.text.starts_with(&format!("data: 1\nid: 1\n\n{item}data: 3\nid: 3\n\nevent: end")));
+        ended(&host, &location).await;
+    }
+    let rest = Answer::of(host.send(events(&location, Some("1"))).await).await;
+    assert!(rest.text.starts_with(&item));
+    let rest = Answer::of(host.send(events(&location, Some("2"))).await).await;
+    assert_eq!(numbers(&rest.text), (vec![3], true));
     host.end().await;
 }
 

@@ -5,12 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
-use super::{ended, invoke_async, location};
-use crate::support::{TestHost, session_id};
+use super::{cancel, ended, invoke_async, location};
+use crate::support::{TestHost, eventually, session_id};
 
 /// A small file system of its own.
 struct Disk(TempDir);
@@ -97,5 +97,29 @@ async fn a_full_disk_is_said_clearly_and_what_was_acknowledged_is_kept() {
     }
     let again = location(&invoke_async(&host, &session, "{}").await);
     assert_eq!(ended(&host, &again).await["state"], "completed");
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_on_a_full_disk_is_done_and_on_record_once_there_is_room() {
+    let Some(disk) = Disk::mount("8m") else { return };
+    let host = TestHost::start_with(|options| options.state = disk.path().join("state")).await;
+    let (session, other) = (session_id("a"), session_id("b"));
+    host.invoke(&other, "{}").await;
+    let running = location(&invoke_async(&host, &session, r#"{"do":"stream","items":1000}"#).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    disk.fill();
+    while invoke_async(&host, &session, "{}").await.status == StatusCode::ACCEPTED {}
+    let cancelled = cancel(&host, &running).await;
+    assert_eq!((cancelled.status, &cancelled.json()["state"]), (StatusCode::ACCEPTED, &"running".into()));
+    let stop = format!("/_agentcore/v1/sessions/{other}/stop");
+    assert_eq!(host.request(Method::POST, &stop).await.status, StatusCode::ACCEPTED);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    disk.make_room();
+    assert_eq!(ended(&host, &running).await["state"], "cancelled");
+    let reason = async || host.show(&other).await["reason"]["kind"].clone();
+    eventually("the stop is on record", async || reason().await == "StopRequested").await;
+    let host = host.restart().await;
+    assert_eq!(host.show(&other).await["reason"]["kind"], "StopRequested");
     host.end().await;
 }

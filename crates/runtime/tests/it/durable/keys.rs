@@ -1,6 +1,7 @@
 //! The same key, the same invocation.
 
 use axum::http::StatusCode;
+use http_body_util::BodyExt;
 
 use super::{ended, invoke_with, location, request_with};
 use crate::support::{Answer, TestHost, session_id};
@@ -54,6 +55,19 @@ async fn a_stream_with_a_key_comes_as_the_agent_says_it_and_goes_on_without_its_
     assert_eq!(again.text, joins.text);
     let mind = host.behaviour.mind(&host.kind.agents()[0]);
     assert_eq!((*mind.invocations.lock().unwrap(), *mind.dropped_streams.lock().unwrap()), (1, 0));
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_an_answer_that_broke_off_breaks_off_where_the_first_one_did() {
+    let host = TestHost::start().await;
+    for _ in 0..2 {
+        let answer = host.send(request_with(&host, &session_id("a"), KEY, r#"{"do":"break"}"#)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body = answer.into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "the beginning");
+        assert!(body.frame().await.unwrap().is_err(), "it has no end");
+    }
     host.end().await;
 }
 

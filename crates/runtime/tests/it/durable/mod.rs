@@ -4,6 +4,7 @@ mod answers;
 mod events;
 mod full;
 mod keys;
+mod leaving;
 mod restarts;
 
 use axum::body::Body;

@@ -6,8 +6,8 @@ use agentcore_runtime::AgentRetention;
 use agentcore_sandbox::ScriptedStart;
 use axum::http::StatusCode;
 
-use super::{ended, invoke_async, location};
-use crate::support::{TestHost, eventually, session_id};
+use super::{cancel, ended, invoke_async, invoke_with, location, request_with};
+use crate::support::{Answer, TestHost, eventually, session_id};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_read_from_the_next_host_after_its_session_has_ended() {
@@ -60,6 +60,33 @@ async fn what_no_agent_had_is_begun_by_the_next_host() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_refused_for_a_limit_holds_up_nobody_elses() {
+    let host = TestHost::start().await;
+    let (crowded, other) = (session_id("a"), session_id("b"));
+    host.kind.script_next_start(ScriptedStart::Hang);
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let payload = r#"{"do":"sleep","ms":100000}"#;
+        asked.push(location(&invoke_async(&host, &crowded, payload).await));
+    }
+    host.kind.script_next_start(ScriptedStart::Hang);
+    let key = ("idempotency-key", "one");
+    let mut request = request_with(&host, &other, key, "{}");
+    request.headers_mut().insert("prefer", "respond-async".parse().unwrap());
+    let elsewhere = location(&Answer::of(host.send(request).await).await);
+    let mut host = host;
+    host.options.limits.requests_per_session = 1;
+    let host = host.restart().await;
+    assert_eq!(ended(&host, &elsewhere).await["state"], "completed");
+    assert_eq!(invoke_with(&host, &other, key, "{}").await.text, r#"{"count":1}"#);
+    for location in &asked {
+        let cancelled = cancel(&host, location).await;
+        assert_eq!((cancelled.status, &cancelled.json()["state"]), (StatusCode::OK, &"cancelled".into()));
+    }
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_past_its_time_or_too_much_is_forgotten_with_its_files() {
     let host = TestHost::start_with(|options| {
         // What an agent says of itself goes before it.
@@ -84,6 +111,29 @@ async fn what_is_past_its_time_or_too_much_is_forgotten_with_its_files() {
     tokio::time::sleep(Duration::from_secs(3_700)).await;
     eventually("all are forgotten", async || count() == 0).await;
     assert!(!known(&locations[4]).await);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_answers_go_when_all_together_are_too_large() {
+    let host = TestHost::start_with(|options| options.retention.answer_bytes_per_agent = 50_000).await;
+    let mut locations = Vec::new();
+    for payload in ["{}", r#"{"do":"large","bytes":20000}"#, "{}"].repeat(3) {
+        locations.push(location(&invoke_async(&host, &session_id("a"), payload).await));
+        ended(&host, locations.last().unwrap()).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let mut left = Vec::new();
+    eventually("the oldest of them is forgotten", async || {
+        left.clear();
+        for location in &locations {
+            left.push(host.get(location).await.status == StatusCode::OK);
+        }
+        left.contains(&false)
+    })
+    .await;
+    assert_eq!(left, [true, false, true, true, true, true, true, true, true]);
     host.end().await;
 }
 

@@ -117,6 +117,7 @@ async fn invoke(State((_, agent, mind)): Context, headers: HeaderMap, body: Byte
         Some("length") => return Json(json!({ "length": body.len() })).into_response(),
         Some("large") => return vec![b'x'; payload["bytes"].as_u64().unwrap() as usize].into_response(),
         Some("stream") => return events(mind, payload["items"].as_u64().unwrap()),
+        Some("long_item") => return long_item(payload["bytes"].as_u64().unwrap() as usize),
         Some("break") => return broken(),
         _ => {}
     }
@@ -149,6 +150,12 @@ fn events(mind: Arc<Mind>, items: u64) -> Response {
         Some((Ok::<_, Infallible>(format!("data: {item}\n\n")), (item + 1, watch)))
     });
     ([("content-type", "text/event-stream; charset=utf-8")], Body::from_stream(events)).into_response()
+}
+
+/// A long event between two short ones.
+fn long_item(bytes: usize) -> Response {
+    let text = format!("data: 1\n\ndata: {}\n\ndata: 3\n\n", "x".repeat(bytes));
+    ([("content-type", "text/event-stream")], text).into_response()
 }
 
 /// Sends every message back; at `fail` it closes as a handler that failed does.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_protocol::agent::MAX_PAYLOAD_BYTES;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -15,9 +16,10 @@ use super::invoke::run;
 use crate::api::Api;
 use crate::api::aws::SDK_INVOCATION_ID;
 use crate::api::aws::error::{AwsError, Exception};
-use crate::api::aws::replay::{Ending, Key, Recording, Turn, Unheard};
+use crate::api::aws::replay::{Ending, Key, Passing, Recording, Turn, Unheard, hash_of};
 use crate::api::aws::target::Target;
-use crate::api::aws::unread::{PATIENCE, read_away};
+use crate::api::aws::unread::read_rest;
+use crate::api::durable;
 use crate::api::proxy::is_event_stream;
 
 /// The longest id that is taken for one; SDKs send UUIDs.
@@ -31,19 +33,66 @@ const PARKED: Duration = Duration::from_secs(30);
 /// Runs the invocation, or joins the one that the same call of an SDK has begun.
 pub(super) async fn invoke(api: Arc<Api>, target: Target, parts: Parts, body: Body) -> Response {
     let Some(key) = key(&target, &parts.headers) else { return run(&api, &target, &parts, body).await.0 };
-    match api.replays.turn(&key) {
+    let turn = match turn(&api, &key).await {
+        Ok(turn) => turn,
+        Err(error) => {
+            read_rest(body).await;
+            return error.into_response();
+        }
+    };
+    match turn {
         Turn::Unrecorded => run(&api, &target, &parts, body).await.0,
         Turn::First(recording) => {
             let answer = recording.clone().listen();
+            let body = Body::new(Passing::new(body, recording.clone()));
             tokio::spawn(record(api, key, recording, target, parts, body));
             heard(answer.await)
         }
-        Turn::Again(recording) => {
-            // A client that cannot send its payload does not come to read the answer.
-            let (answer, ()) = tokio::join!(recording.listen_again(), read_away(body, PATIENCE));
-            heard(answer)
+        Turn::Again(recording) => hear_again(recording, body).await,
+    }
+}
+
+/// Whose turn it is, unless the call was made as a durable invocation before.
+async fn turn(api: &Api, key: &Key) -> Result<Turn, AwsError> {
+    if !api.invocations.has_sdk_keys() {
+        let turn = api.replays.turn(key);
+        // The first durable call of an SDK says so before it looks at what is recorded here: one of the
+        // two sees the other.
+        match &turn {
+            Turn::First(recording) if api.invocations.has_sdk_keys() => {
+                recording.end(Ending::BrokenOff);
+                api.replays.forget(key);
+            }
+            _ => return Ok(turn),
         }
     }
+    let name = durable::sdk_key(&key.invocation);
+    let _turn = api.invocations.turn(&key.principal, &key.agent, &name).await;
+    match api.invocations.of_key(&key.principal, &key.agent, &name).await? {
+        None => Ok(api.replays.turn(key)),
+        Some(known) => {
+            let id = known.record().id;
+            Err(AwsError::conflict(format!(
+                "this call was made with `Prefer: respond-async` before: its answer is at \
+                 /_agentcore/v1/invocations/{id}/answer"
+            )))
+        }
+    }
+}
+
+/// The answer for who sends the same call again.
+async fn hear_again(recording: Arc<Recording>, body: Body) -> Response {
+    // A client that cannot send its payload does not come to read the answer.
+    let payload = hash_of(body, MAX_PAYLOAD_BYTES).await;
+    if recording.is_of_another(payload) {
+        return AwsError::another_call().into_response();
+    }
+    let answer = recording.clone().listen_again().await;
+    // It may have become known only now.
+    if recording.is_of_another(payload) {
+        return AwsError::another_call().into_response();
+    }
+    heard(answer)
 }
 
 fn key(target: &Target, headers: &HeaderMap) -> Option<Key> {

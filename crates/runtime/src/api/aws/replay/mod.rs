@@ -5,6 +5,7 @@
 //! comes with the same id hears the recording. Recordings are bounded: so many at once, so many
 //! bytes, and for so long after their end. Beyond that an invocation is an ordinary one.
 
+mod payload;
 mod recording;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::key::Principal;
 
+pub(super) use payload::{Passing, hash_of};
 pub(super) use recording::{Ending, Recording, Unheard};
 
 /// How long an answer is kept once it is whole. The patience of SDKs ends after their third try.
@@ -74,6 +76,16 @@ impl Replays {
         let recording = Arc::new(Recording::new(self.bytes.clone()));
         known.recordings.insert(key.clone(), recording.clone());
         Turn::First(recording)
+    }
+
+    /// Whether an invocation of that name is recorded, in whichever session.
+    pub(crate) fn knows(&self, principal: &Principal, agent: &str, invocation: &str) -> bool {
+        let mut known = self.lock();
+        known.drop_older_than(KEPT);
+        known
+            .recordings
+            .keys()
+            .any(|key| key.invocation == invocation && key.principal == *principal && &*key.agent == agent)
     }
 
     /// Makes room for `more` bytes, at the cost of the oldest recordings. Whether there is room.

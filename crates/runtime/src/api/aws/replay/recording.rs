@@ -12,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::payload::Hash;
 use crate::watched::Watched;
 
 /// An answer that is recorded.
@@ -36,6 +37,8 @@ pub(in crate::api::aws) enum Unheard {
 struct Tape {
     head: Option<Parts>,
     ran_nothing: bool,
+    /// The hash of the payload, once all of it has gone to the agent.
+    payload: Option<Hash>,
     pieces: VecDeque<Bytes>,
     /// How many pieces have been dropped at the beginning.
     dropped: usize,
@@ -64,6 +67,17 @@ impl Recording {
             tape.head = Some(head);
             tape.ran_nothing = ran_nothing;
         });
+    }
+
+    /// All of the payload has gone to the agent.
+    pub(super) fn came_with(&self, payload: Hash) {
+        self.tape.lock().payload = Some(payload);
+    }
+
+    /// Whether it came with another payload, as far as that is known by now.
+    pub(in crate::api::aws) fn is_of_another(&self, payload: Option<Hash>) -> bool {
+        let own = self.tape.lock().payload;
+        own.zip(payload).is_some_and(|(own, payload)| own != payload)
     }
 
     /// A piece of the body is there.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 
-use super::{InvocationView, Wait, find, waited};
+use super::{Asked, InvocationView, Wait, find, waited};
 use crate::api::call::Stamp;
 use crate::api::caller::Caller;
 use crate::api::{Api, ApiError, durable};
@@ -20,9 +20,10 @@ pub(super) async fn read(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(wait): Query<Wait>,
+    wait: Asked<Wait>,
 ) -> Result<Response, ApiError> {
-    let known = waited(find(&api, &caller, &id).await?, &wait).await;
+    let wait = wait?.duration()?;
+    let known = waited(find(&api, &caller, &id).await?, wait).await;
     let record = known.record();
     let Some(kept) = &record.answer else {
         if record.state.is_over() {

@@ -19,7 +19,7 @@ use super::{InvocationView, find};
 use crate::api::caller::Caller;
 use crate::api::proxy::is_event_stream;
 use crate::api::{Api, ApiError};
-use crate::invocations::{Item, Items, Known, Reader, Upto};
+use crate::invocations::{Item, Items, Known, Lines, Reader, Upto};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// After so long without an item a comment tells that there will be more.
@@ -32,6 +32,8 @@ struct Events {
     items: Items,
     seen: u64,
     waiting: VecDeque<Item>,
+    /// A long item that is being sent, and its number.
+    long: Option<(Reader, u64)>,
     over: bool,
 }
 
@@ -47,8 +49,8 @@ pub(super) async fn follow(
         Known::Live(live) => Reader::follow(live.clone(), Upto::Synced),
         Known::Over(record) => Reader::of(record, &api.invocations.files).await.map_err(ApiError::Files)?,
     };
-    let mut events =
-        Events { known, reader, items: Items::default(), seen, waiting: VecDeque::new(), over: false };
+    let (items, waiting) = (Items::default(), VecDeque::new());
+    let mut events = Events { known, reader, items, seen, waiting, long: None, over: false };
     events.skip_seen().await?;
     let body = stream::try_unfold(events, |mut events| async move {
         Ok::<_, io::Error>(events.next().await?.map(|text| (text, events)))
@@ -62,10 +64,17 @@ pub(super) async fn follow(
 
 fn last_seen(headers: &HeaderMap) -> Result<u64, ApiError> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(0) };
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let digits =
+        value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok());
     number.ok_or(ApiError::BadRequest(
         "Last-Event-ID is no number: send the id of the last event you have seen",
     ))
+}
+
+/// The end of an item. The number comes last: should the agent have given one, too, this counts.
+fn id_line(number: u64) -> String {
+    format!("id: {number}\n\n")
 }
 
 impl Events {
@@ -96,8 +105,22 @@ impl Events {
     /// What is sent next; `None` after the end.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if !self.waiting.is_empty() {
-                return Ok(Some(self.numbered()));
+            if let Some((part, number)) = &mut self.long {
+                let (piece, number) = (part.next().await?, *number);
+                return Ok(Some(piece.unwrap_or_else(|| {
+                    self.long = None;
+                    id_line(number).into()
+                })));
+            }
+            match self.waiting.pop_front() {
+                Some(Item { number, lines: Lines::At(place) }) => {
+                    self.long = Some((self.reader.part(place), number));
+                    continue;
+                }
+                Some(Item { number, lines: Lines::Held(lines) }) => {
+                    return Ok(Some(self.numbered(number, lines)));
+                }
+                None => {}
             }
             if self.over {
                 return Ok(None);
@@ -115,12 +138,15 @@ impl Events {
         }
     }
 
-    /// The items that wait. The number comes last: should the agent have given one, too, this counts.
-    fn numbered(&mut self) -> Bytes {
-        let mut text = Vec::new();
-        for Item { number, lines } in self.waiting.drain(..) {
+    /// An item with those that wait behind it.
+    fn numbered(&mut self, number: u64, lines: Vec<u8>) -> Bytes {
+        let mut text = lines;
+        text.extend_from_slice(id_line(number).as_bytes());
+        while let Some(Item { number, lines: Lines::Held(lines) }) =
+            self.waiting.pop_front_if(|item| matches!(item.lines, Lines::Held(_)))
+        {
             text.extend_from_slice(&lines);
-            text.extend_from_slice(format!("id: {number}\n\n").as_bytes());
+            text.extend_from_slice(id_line(number).as_bytes());
         }
         text.into()
     }

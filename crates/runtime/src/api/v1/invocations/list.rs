@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
 
-use super::InvocationView;
+use super::{Asked, InvocationView};
 use crate::api::caller::Caller;
 use crate::api::{Api, ApiError};
 use crate::invocations::{self, Filter};
@@ -39,8 +39,9 @@ pub(super) struct InvocationList {
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    query: Asked<ListQuery>,
 ) -> Result<Json<InvocationList>, ApiError> {
+    let Query(query) = query?;
     caller.must_list(query.agent.as_deref())?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST);
     let filter = Filter {

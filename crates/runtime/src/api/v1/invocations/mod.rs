@@ -12,6 +12,7 @@ use std::time::Duration;
 use agentcore_protocol::InvocationId;
 use axum::Json;
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -24,6 +25,8 @@ use crate::invocations::{self, Known};
 
 pub(in crate::api) use view::InvocationView;
 
+/// How long whoever cancels waits for it to be on record.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest that a caller can have the host wait.
 const LONGEST_WAIT: f64 = 600.0;
 
@@ -44,9 +47,14 @@ struct Wait {
     wait: f64,
 }
 
+/// A query, or why it cannot be read.
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
 impl Wait {
-    fn duration(&self) -> Duration {
-        Duration::try_from_secs_f64(self.wait.min(LONGEST_WAIT)).unwrap_or_default()
+    fn duration(&self) -> Result<Duration, ApiError> {
+        // NaN is neither.
+        let wait = Some(self.wait).filter(|wait| *wait >= 0.0).map(|wait| wait.min(LONGEST_WAIT));
+        wait.map(Duration::from_secs_f64).ok_or(ApiError::BadRequest("`wait` is a number of seconds"))
     }
 }
 
@@ -54,27 +62,31 @@ async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(wait): Query<Wait>,
+    wait: Asked<Wait>,
 ) -> Result<Json<InvocationView>, ApiError> {
+    let wait = wait?.duration()?;
     let known = find(&api, &caller, &id).await?;
-    Ok(Json(InvocationView::of(&waited(known, &wait).await.record())))
+    Ok(Json(InvocationView::of(&waited(known, wait).await.record())))
 }
 
 async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<InvocationView>, ApiError> {
+) -> Result<(StatusCode, Json<InvocationView>), ApiError> {
     let known = find(&api, &caller, &id).await?;
     if let Known::Live(live) = &known {
         live.cancelled.cancel();
-        live.ended().await;
+        let _ = timeout(CANCEL_PATIENCE, live.ended()).await;
     }
     let record = known.record();
-    match record.state {
-        invocations::State::Cancelled => Ok(Json(InvocationView::of(&record))),
-        other => Err(ApiError::HasEnded(other)),
-    }
+    let status = match record.state {
+        invocations::State::Cancelled => StatusCode::OK,
+        // It will be, as soon as that can be recorded.
+        state if !state.is_over() => StatusCode::ACCEPTED,
+        other => return Err(ApiError::HasEnded(other)),
+    };
+    Ok((status, Json(InvocationView::of(&record))))
 }
 
 async fn remove(
@@ -84,9 +96,10 @@ async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let record = find(&api, &caller, &id).await?.record();
     if !record.state.is_over() {
-        return Err(ApiError::StillRuns);
+        return Err(ApiError::StillRuns("invocation"));
     }
     api.invocations.forget(vec![record.id]).await?;
+    api.store.leave_no_trace();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -103,9 +116,9 @@ async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Known, ApiError> {
 }
 
 /// As it is once it has ended, or when the wait is over.
-async fn waited(known: Known, wait: &Wait) -> Known {
+async fn waited(known: Known, wait: Duration) -> Known {
     if let Known::Live(live) = &known {
-        let _ = timeout(wait.duration(), live.ended()).await;
+        let _ = timeout(wait, live.ended()).await;
     }
     known
 }

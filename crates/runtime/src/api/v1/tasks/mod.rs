@@ -1,4 +1,4 @@
-//! Tasks: list, show, wait for, cancel. A caller sees those of their own sessions, an operator all.
+//! Tasks: list, show, wait for, cancel, remove. A caller sees those of their own sessions, an operator all.
 
 mod cancel;
 mod view;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use agentcore_protocol::{IncarnationId, SessionId, TaskId};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{Api, ApiError};
 use crate::api::caller::Caller;
-use crate::store::{RecordedTask, TaskFilter, TaskState};
+use crate::store::{RecordedTask, TaskFilter, TaskState, Write};
 use view::TaskView;
 
 /// How many tasks are listed unless asked otherwise.
@@ -30,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()
         .route("/tasks", get(list))
-        .route("/tasks/{incarnation}/{task}", get(show))
+        .route("/tasks/{incarnation}/{task}", get(show).delete(remove))
         .route("/tasks/{incarnation}/{task}/cancel", post(cancel::cancel))
 }
 
@@ -111,6 +112,20 @@ async fn show(
     // It may still run then, and is told as it is.
     timeout(wait, until_ended).await.unwrap_or(Ok(()))?;
     Ok(Json(record.into()))
+}
+
+async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path((incarnation, task)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let RecordedTask { incarnation, task_id, state, .. } = find(&api, &caller, &incarnation, &task).await?;
+    if state == TaskState::Running {
+        return Err(ApiError::StillRuns("task"));
+    }
+    api.store.write(Write::ForgetTask { incarnation, task: task_id }).await?;
+    api.store.leave_no_trace();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The task of that name, if the caller may see it.
