@@ -9,12 +9,19 @@ use crate::support::{TestHost, session_id};
 
 /// What is on record once there are `count` lines.
 async fn records(host: &TestHost, count: usize) -> (Vec<AuditRecord>, String) {
-    let mut text = String::new();
-    crate::support::eventually("everything is on record", async || {
-        text = std::fs::read_to_string(audit::path(host.folder.path())).unwrap();
-        text.lines().count() >= count
-    })
-    .await;
+    let path = audit::path(host.folder.path());
+    // The log has a thread of its own, for which paused time does not stand still.
+    let written = tokio::task::spawn_blocking(move || {
+        for _ in 0..10_000 {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.lines().count() >= count {
+                return text;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("fewer than {count} records");
+    });
+    let text = written.await.unwrap();
     (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), text)
 }
 
