@@ -24,7 +24,7 @@ use super::door::Door;
 use super::output::Output;
 use super::place::Place;
 use super::port::ClaimedPort;
-use super::reactor::{OUTPUT, Reactor, SIGNALS};
+use super::reactor::{Reactor, SIGNALS};
 use super::spawn::{self, Program, SpawnError};
 use super::supervisor::Supervisor;
 use crate::ResourceLimits;
@@ -213,8 +213,7 @@ impl Start {
         let output = Output::new(output, self.log);
         let watched = reactor.add(&self.signals, SIGNALS, nix::sys::epoll::EpollFlags::EPOLLIN);
         watched.in_step(Step::BecomeInit)?;
-        let watched = reactor.add(&output, OUTPUT, nix::sys::epoll::EpollFlags::EPOLLIN);
-        watched.in_step(Step::BecomeInit)?;
+        output.watch(&reactor).in_step(Step::BecomeInit)?;
         let ports = [self.port.number(), DEFAULT_PORT];
         let place = Place::of(self.enclosure.as_ref());
         let door = Door::new(self.socket, place, ports, &reactor).in_step(Step::BecomeInit)?;
