@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use agentcore_sandbox::{IncarnationFolder, NetworkMode, Sandbox, SandboxSpec};
+use agentcore_sandbox::{IncarnationFolder, NetworkMode, Sandbox, SandboxSpec, Wall};
 use tokio::io::AsyncReadExt;
 
-use crate::bench::{Bench, Processes, ask, end_of, kill, until, until_logged};
+use crate::bench::{Bench, Processes, ask, end_of, kill, standing, until, until_logged};
 
 /// What an init has used so far.
 struct Burden {
@@ -161,4 +161,32 @@ async fn commands_are_run_while_the_agent_floods_its_log() {
     })
     .await;
     kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn sessions_do_not_use_up_what_the_kernel_counts_by_users() {
+    if !nix::unistd::geteuid().is_root() || !standing().contains(&Wall::Mount) {
+        println!("skipped: only root lends sessions users of their own");
+        return;
+    }
+    let bench = Processes::new();
+    let take = "
+import ctypes, time
+libc, held = ctypes.CDLL(None), 0
+while held < 5000 and libc.inotify_init1(0) >= 0: held += 1
+print('holds', held, flush=True)
+time.sleep(1000)
+";
+    let mut sandboxes = Vec::new();
+    // Together more than there are for one user.
+    for _ in 0..6 {
+        let sandbox = bench.run(&bench.python(take)).await;
+        until_logged(&*sandbox, "holds 32").await;
+        sandboxes.push(sandbox);
+    }
+    let flags = nix::sys::inotify::InitFlags::empty();
+    nix::sys::inotify::Inotify::init(flags).expect("there are some for the machine");
+    for sandbox in &sandboxes {
+        kill(&**sandbox).await;
+    }
 }
