@@ -98,6 +98,7 @@ pub(super) async fn start(mut options: HostOptions, asked: &WallArgs) -> anyhow:
     let report = walls::look_at(&sandboxes).await?;
     asked.apply(&mut options, &report)?;
     sandboxes.walls = report.standing;
+    sandboxes.cgroups.settle();
     let kind = ProcessKind::new(sandboxes, clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)
 }
