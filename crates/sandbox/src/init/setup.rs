@@ -171,6 +171,10 @@ impl Start {
         self.cgroups.remove();
     }
 
+    fn bound_on_processes(&self) -> Option<u64> {
+        self.limits.processes.filter(|_| spawn::processes_are_counted_apart())
+    }
+
     fn launch(&mut self) -> Result<(OwnedFd, nix::unistd::Pid), SpawnError> {
         let pipe = || -> io::Result<_> {
             let (read, write) = spawn::output_pipe()?;
@@ -185,6 +189,7 @@ impl Start {
             cgroups: &self.cgroups,
             enclosure: self.enclosure.as_deref(),
             seal: &self.seal,
+            processes: self.bound_on_processes(),
             disk_bytes: self.limits.disk_bytes,
             listen: Some(self.socket.as_fd()),
             stdout,
@@ -199,6 +204,7 @@ impl Start {
         output: OwnedFd,
         agent: nix::unistd::Pid,
     ) -> Result<(Supervisor, InitRecord), StepError> {
+        let processes = self.bound_on_processes();
         let record = InitRecord {
             boot_id: self.order.boot_id,
             init_pid: std::process::id().cast_signed(),
@@ -223,6 +229,7 @@ impl Start {
             cgroups: self.cgroups.clone(),
             enclosure: self.enclosure,
             seal: self.seal,
+            processes,
             disk_bytes: self.limits.disk_bytes,
         };
         let control = Control::new(self.control, surroundings, &reactor).in_step(Step::BecomeInit)?;
