@@ -169,7 +169,7 @@ impl Host {
             clock: clock.clone(),
             incarnations: state.incarnations(),
             network,
-            disk_bytes: options.limits.disk_bytes_per_session,
+            limits: options.limits,
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);

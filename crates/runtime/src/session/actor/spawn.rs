@@ -142,12 +142,20 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition, host: &Environmen
         args: definition.args.iter().map(OsString::from).collect(),
         code: definition.code.clone(),
         env,
-        limits: ResourceLimits { disk_bytes: disk_bytes(definition, host), ..definition.limits },
+        limits: limits(definition, host),
         network: definition.network.unwrap_or(host.network),
         read_only: definition.read_only.clone(),
     }
 }
 
-fn disk_bytes(definition: &AgentDefinition, host: &Environment) -> Option<u64> {
-    Some(definition.limits.disk_bytes.unwrap_or(host.disk_bytes)).filter(|bytes| *bytes > 0)
+fn limits(definition: &AgentDefinition, host: &Environment) -> ResourceLimits {
+    let limits = host.limits.of_session(definition.limits);
+    let some = |limit: Option<u64>| limit.filter(|most| *most > 0);
+    ResourceLimits {
+        memory_bytes: some(limits.memory_bytes),
+        processes: some(limits.processes),
+        disk_bytes: some(limits.disk_bytes),
+        cpus: limits.cpus.filter(|most| *most > 0.0),
+        ..limits
+    }
 }
