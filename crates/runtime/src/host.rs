@@ -170,7 +170,7 @@ impl Host {
             incarnations: state.incarnations(),
             network,
             require_walls: options.require_walls,
-            disk_bytes: options.limits.disk_bytes_per_session,
+            limits: options.limits,
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);

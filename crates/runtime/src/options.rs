@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentcore_sandbox::NetworkMode;
+use agentcore_sandbox::{NetworkMode, ResourceLimits};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDefinition;
@@ -149,6 +149,32 @@ pub struct HostLimits {
     /// Bytes of disk that the folders of one session may take, of agents that say nothing of it; 0 is no
     /// limit. A session that takes more is ended.
     pub disk_bytes_per_session: u64,
+    /// Bytes of memory that one session may use, of agents that say nothing of it; 0 is no limit. By
+    /// default it is half of the machine's. Kept where there are control groups.
+    pub memory_bytes_per_session: Option<u64>,
+    /// Processes and threads that one session may have, of agents that say nothing of it; 0 is no limit.
+    pub processes_per_session: u64,
+}
+
+impl HostLimits {
+    /// What a session of an agent with these limits may use. 0 stands for no limit.
+    pub fn of_session(&self, agent: ResourceLimits) -> ResourceLimits {
+        let memory = self.memory_bytes_per_session.unwrap_or_else(half_of_the_memory);
+        ResourceLimits {
+            memory_bytes: agent.memory_bytes.or(Some(memory)),
+            processes: agent.processes.or(Some(self.processes_per_session)),
+            disk_bytes: agent.disk_bytes.or(Some(self.disk_bytes_per_session)),
+            ..agent
+        }
+    }
+}
+
+// No session is to take all that the others, and the host, need.
+fn half_of_the_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.strip_suffix("kB"));
+    let kib: Option<u64> = total.and_then(|total| total.trim().parse().ok());
+    kib.map_or(0, |kib| kib * 1024 / 2)
 }
 
 impl Default for HostLimits {
@@ -159,6 +185,8 @@ impl Default for HostLimits {
             requests_per_session: 256,
             requests_per_second: None,
             disk_bytes_per_session: 10 << 30,
+            memory_bytes_per_session: None,
+            processes_per_session: 1_024,
         }
     }
 }

@@ -151,19 +151,19 @@ fn agent_text(outcome: &Outcome) -> String {
 
 // What the host of `launch` says where the agent says nothing.
 fn effective_limits(limits: ResourceLimits) -> ResourceLimits {
-    let default = HostLimits::default().disk_bytes_per_session;
-    ResourceLimits { disk_bytes: limits.disk_bytes.or(Some(default)), ..limits }
+    HostLimits::default().of_session(limits)
 }
 
 fn limit_pairs(limits: ResourceLimits) -> impl Iterator<Item = (&'static str, String)> {
     let ResourceLimits { memory_bytes, processes, cpus, log_bytes, disk_bytes } = limits;
-    let disk = disk_bytes.map(|bytes| if bytes == 0 { "no limit".to_owned() } else { amount(bytes) });
+    let unless_none = |limit: u64, shown: String| if limit == 0 { "no limit".to_owned() } else { shown };
+    let bytes = |limit: u64| unless_none(limit, amount(limit));
     [
-        ("  Memory", memory_bytes.map(amount)),
-        ("  Processes", processes.map(|count| count.to_string())),
+        ("  Memory", memory_bytes.map(bytes)),
+        ("  Processes", processes.map(|count| unless_none(count, count.to_string()))),
         ("  Processors", cpus.map(|count| count.to_string())),
         ("  Log", log_bytes.map(amount)),
-        ("  Disk", disk),
+        ("  Disk", disk_bytes.map(bytes)),
     ]
     .into_iter()
     .filter_map(|(name, limit)| Some((name, limit?)))

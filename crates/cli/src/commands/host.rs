@@ -99,6 +99,7 @@ pub(super) async fn start(mut options: HostOptions, asked: &WallArgs) -> anyhow:
     asked.apply(&mut options, &report)?;
     walls::tell(&report, &options);
     sandboxes.walls = report.standing;
+    sandboxes.cgroups.settle();
     let kind = ProcessKind::new(sandboxes, clock.clone()).context("/proc is not readable")?;
     Host::start(options, Arc::new(kind), clock).await.map_err(explain)
 }

@@ -21,6 +21,7 @@ use super::lifecycle::{Action, Event, Lifecycle, Note, PING_TIMEOUT, State};
 use super::ping::ping;
 use super::reason::describe_exit;
 use crate::journal::{Follower, Journals};
+use crate::options::HostLimits;
 use crate::store::Store;
 use crate::time::{HostClock, Moment};
 
@@ -37,8 +38,8 @@ pub(crate) struct Environment {
     pub(crate) network: NetworkMode,
     /// Whether no session may go without a wall or a limit.
     pub(crate) require_walls: bool,
-    /// Bytes of disk for each session of agents that say nothing of it; 0 is no limit.
-    pub(crate) disk_bytes: u64,
+    /// What sessions may use of agents that say nothing of it.
+    pub(crate) limits: HostLimits,
     pub(crate) journals: Arc<Journals>,
 }
 

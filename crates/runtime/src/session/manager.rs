@@ -125,7 +125,7 @@ impl Manager {
     /// What those agents may have that come by the API.
     pub(crate) fn allowance(&self) -> Allowance {
         let host_network = self.environment.network == NetworkMode::Host;
-        Allowance { host_network, disk_bytes: self.environment.disk_bytes }
+        Allowance { host_network, disk_bytes: self.environment.limits.disk_bytes_per_session }
     }
 
     /// Whether there is, or was since the host started, an agent that may reach this machine's own network. It is

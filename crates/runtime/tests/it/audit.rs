@@ -17,7 +17,7 @@ async fn records(host: &TestHost, count: usize) -> (Vec<AuditRecord>, String) {
             if text.lines().count() >= count {
                 return text;
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
         }
         panic!("fewer than {count} records");
     });

@@ -1,6 +1,6 @@
 //! Agents that misbehave: the caller gets a clear error, the operator a reason, and nothing is left.
 
-use agentcore_sandbox::{ExitStatus, ScriptedStart};
+use agentcore_sandbox::{ExitStatus, ResourceLimits, ScriptedStart};
 use axum::http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
@@ -211,5 +211,35 @@ async fn a_session_that_is_stopped_while_it_starts_tells_its_caller() {
         answer.json()["error"],
         "The session ended before it could answer: StopRequested: somebody asked for it"
     );
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_have_limits_that_nobody_asked_for() {
+    let limits_with = async |own: ResourceLimits| {
+        let host = TestHost::start_with(|options| {
+            options.limits.memory_bytes_per_session = Some(1 << 30);
+            options.agents[0].limits = own;
+        })
+        .await;
+        host.invoke(&session_id("limits"), "{}").await;
+        let limits = host.kind.agents()[0].spec().limits;
+        host.end().await;
+        limits
+    };
+    let limits = limits_with(ResourceLimits::default()).await;
+    assert_eq!((limits.memory_bytes, limits.processes), (Some(1 << 30), Some(1_024)));
+    assert_eq!((limits.cpus, limits.disk_bytes), (None, Some(10 << 30)));
+    let own = ResourceLimits { memory_bytes: Some(1 << 20), processes: Some(0), ..limits };
+    let limits = limits_with(own).await;
+    assert_eq!((limits.memory_bytes, limits.processes), (Some(1 << 20), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_may_use_half_of_the_machines_memory() {
+    let host = TestHost::start().await;
+    host.invoke(&session_id("half"), "{}").await;
+    let memory = host.kind.agents()[0].spec().limits.memory_bytes.unwrap();
+    assert!(memory >= 1 << 28, "{memory}");
     host.end().await;
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::CgroupRoots;
+use super::{CgroupRoots, settle};
 use crate::ResourceLimits;
 
 /// The period that processor time is counted in, in microseconds: the kernel's own default.
@@ -128,14 +128,16 @@ impl Leaf {
 
 /// Offers a controller of version 2 to the groups below `root`.
 pub(super) fn enable(root: &Path, controller: &str) -> io::Result<()> {
-    let has = |file: &str| -> io::Result<bool> {
-        let text = fs::read_to_string(root.join(file))?;
-        Ok(text.split_ascii_whitespace().any(|name| name == controller))
-    };
-    if has("cgroup.subtree_control")? {
+    if settle::is_inhabited(root) {
+        // The kernel refuses it for some controllers (EBUSY). With the others, it is the groups below
+        // that nobody could enter.
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    let enabled = fs::read_to_string(root.join("cgroup.subtree_control"))?;
+    if enabled.split_ascii_whitespace().any(|name| name == controller) {
         return Ok(());
     }
-    if !has("cgroup.controllers")? {
+    if !settle::has_controller(root, controller) {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("no controller {controller}")));
     }
     fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"))

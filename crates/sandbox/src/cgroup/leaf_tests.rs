@@ -1,6 +1,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::cgroup::EnforceableLimits;
 
 const LIMITS: ResourceLimits = ResourceLimits {
     memory_bytes: Some(1 << 20),
@@ -55,6 +56,17 @@ fn a_controller_that_is_not_yet_offered_is_enabled() {
     assert!(roots.enforceable().memory);
     assert!(!roots.enforceable().processes);
     assert_eq!(read(root.path().join("cgroup.subtree_control")), "+memory");
+}
+
+#[test]
+fn a_group_that_others_are_in_is_not_divided() {
+    let (root, roots) = unified("cpu memory pids", "");
+    fs::write(root.path().join("cgroup.type"), "domain\n").unwrap();
+    fs::write(root.path().join("cgroup.procs"), "1\n").unwrap();
+    let EnforceableLimits { memory, processes, cpus } = roots.enforceable();
+    assert!(!memory && !processes && !cpus);
+    assert_eq!(Leaf::make(&roots, "agentcore-1f", &LIMITS).unwrap(), Leaf::default());
+    assert_eq!(read(root.path().join("cgroup.subtree_control")), "");
 }
 
 #[test]

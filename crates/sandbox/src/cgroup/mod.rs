@@ -5,6 +5,7 @@
 
 mod discover;
 mod leaf;
+mod settle;
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,14 @@ impl CgroupRoots {
         discover::discover(Path::new("/proc/self")).keep_writable()
     }
 
-    /// Which limits can be enforced below these roots.
+    /// Makes room for the groups of sessions: for a host, before it starts any.
+    pub fn settle(&mut self) {
+        if let Some(own) = &mut self.unified {
+            *own = settle::settle(own, std::process::id());
+        }
+    }
+
+    /// Which limits can be enforced below these roots, once the host has [settled](Self::settle).
     pub fn enforceable(&self) -> EnforceableLimits {
         EnforceableLimits {
             memory: self.memory.is_some() || self.has_controller("memory"),
@@ -56,6 +64,9 @@ impl CgroupRoots {
     /// Whether version 2 offers this controller to groups below its root.
     fn has_controller(&self, controller: &str) -> bool {
         let Some(root) = &self.unified else { return false };
+        if settle::is_inhabited(root) && settle::is_alone(root, std::process::id()) {
+            return settle::has_controller(root, controller);
+        }
         leaf::enable(root, controller).is_ok()
     }
 

@@ -40,6 +40,7 @@ pub(super) struct Surroundings {
     pub(super) cgroups: Leaf,
     pub(super) enclosure: Option<Rc<Enclosure>>,
     pub(super) seal: Seal,
+    pub(super) processes: Option<u64>,
     pub(super) disk_bytes: Option<u64>,
 }
 
@@ -159,6 +160,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         cgroups: &surroundings.cgroups,
         enclosure: surroundings.enclosure.as_deref(),
         seal: &surroundings.seal,
+        processes: surroundings.processes,
         disk_bytes: surroundings.disk_bytes,
         listen: None,
         stdout: spawn::out_of_the_way(stdout)?,

@@ -5,18 +5,26 @@
 //! agent can have done: then it serves, and init closes its own copy. Or it waits while the agent
 //! listens on its TCP port: then init takes it, and bridges from then on. Or neither: then the
 //! agent is not up yet, and the connection goes on waiting.
+//!
+//! The agent has the socket too. What it changes about it, or shuts down, must not keep init busy or
+//! waiting.
 
-use std::collections::HashMap;
+#![allow(unsafe_code, reason = "descriptors that are accepted are numbers at first")]
+
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 use std::{io, mem};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollFlags;
+use nix::sys::socket::{SockFlag, accept4};
 
-use super::bridge::{Bridge, Ran};
+use super::alarm::Alarm;
+use super::bridge::Bridge;
+use super::bridges::Bridges;
 use super::clock::monotonic;
 use super::place::Place;
 use super::porter::Wanted;
@@ -28,13 +36,17 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// And no further apart.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections are taken before init turns to its other work.
+const TAKEN_A_TURN: usize = 64;
+
 /// Init's copy of the socket, and the connections that it bridges.
 pub(super) struct Door {
     state: State,
     place: Place,
     ports: [u16; 2],
-    bridges: HashMap<Token, Bridge>,
-    unfinished: Vec<Token>,
+    bridges: Bridges,
+    /// When to take connections again, if not now.
+    resumes: Option<Duration>,
 }
 
 enum State {
@@ -57,23 +69,26 @@ impl Door {
         reactor: &Reactor,
     ) -> io::Result<Self> {
         reactor.add(&listener, DOOR, EpollFlags::EPOLLIN)?;
-        let state = State::Quiet(listener);
-        Ok(Self { state, place, ports, bridges: HashMap::new(), unfinished: Vec::new() })
+        let (state, bridges) = (State::Quiet(listener), Bridges::new()?);
+        Ok(Self { state, place, ports, bridges, resumes: None })
     }
 
     /// When to call [`tick`](Self::tick) next.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match &self.state {
-            _ if !self.unfinished.is_empty() => Some(Duration::ZERO),
+            _ if self.bridges.is_unfinished() => Some(Duration::ZERO),
             State::Knocked { next_look, .. } => Some(*next_look),
-            _ => None,
+            _ => self.resumes,
         }
     }
 
     /// Somebody is at the socket.
-    pub(super) fn knock(&mut self, reactor: &mut Reactor) -> io::Result<()> {
+    pub(super) fn knock(&mut self, events: EpollFlags, reactor: &mut Reactor) -> io::Result<()> {
+        if events.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            return Err(self.give_up(reactor));
+        }
         if let State::Bridging(..) = self.state {
-            return self.accept_all(reactor);
+            return self.accept_some(reactor);
         }
         let now = monotonic();
         self.state = match mem::replace(&mut self.state, State::Open) {
@@ -89,24 +104,21 @@ impl Door {
 
     /// Does what is due.
     pub(super) fn tick(&mut self, reactor: &mut Reactor) -> io::Result<()> {
-        for token in mem::take(&mut self.unfinished) {
-            self.run(token, EpollFlags::empty());
-        }
-        match self.state {
-            State::Knocked { next_look, .. } if next_look <= monotonic() => self.look(reactor),
+        self.bridges.go_on();
+        let now = monotonic();
+        match &self.state {
+            State::Knocked { next_look, .. } if *next_look <= now => self.look(reactor),
+            State::Bridging(listener, _) if self.resumes.is_some_and(|due| due <= now) => {
+                self.resumes = None;
+                reactor.modify(listener, DOOR, EpollFlags::EPOLLIN)
+            }
             _ => Ok(()),
         }
     }
 
     /// Something happened at a bridged connection. Whether the token was one of those.
     pub(super) fn event(&mut self, token: Token, events: EpollFlags) -> bool {
-        let client = token & !1;
-        if !self.bridges.contains_key(&client) {
-            return false;
-        }
-        let client_left = token == client && events.contains(EpollFlags::EPOLLHUP);
-        self.run(client, if client_left { EpollFlags::EPOLLHUP } else { EpollFlags::empty() });
-        true
+        self.bridges.event(token, events)
     }
 
     fn look(&mut self, reactor: &mut Reactor) -> io::Result<()> {
@@ -118,11 +130,9 @@ impl Door {
             return Ok(());
         }
         if let Some(address) = self.place.listener(&self.ports) {
-            // Only now: the agent shares this flag, and might have served the socket blocking.
-            listener.set_nonblocking(true)?;
             reactor.modify(&listener, DOOR, EpollFlags::EPOLLIN)?;
             self.state = State::Bridging(listener, address);
-            return self.accept_all(reactor);
+            return self.accept_some(reactor);
         }
         let now = monotonic();
         // In proportion: no start takes more than an eighth longer for being looked at in steps.
@@ -131,35 +141,67 @@ impl Door {
         Ok(())
     }
 
-    fn accept_all(&mut self, reactor: &mut Reactor) -> io::Result<()> {
-        let State::Bridging(listener, address) = &self.state else { return Ok(()) };
-        let mut opened = Vec::new();
-        while let Ok((client, _)) = listener.accept() {
-            let tokens = reactor.next_tokens();
-            // A client whose connection cannot be passed on sees it closed.
-            let wanted = if address.is_ipv4() { Wanted::Tcp4 } else { Wanted::Tcp6 };
-            let agent = self.place.socket(wanted);
-            let bridge = agent.and_then(|agent| Bridge::open(client, (agent, *address), reactor, tokens));
-            if let Ok(bridge) = bridge {
-                opened.push((tokens.0, bridge));
+    // The agent has shut the socket down: nobody can connect any more, and it would never be quiet.
+    fn give_up(&mut self, reactor: &Reactor) -> io::Error {
+        match mem::replace(&mut self.state, State::Open) {
+            State::Quiet(listener) | State::Knocked { listener, .. } | State::Bridging(listener, _) => {
+                reactor.remove(&listener);
             }
+            State::Open => {}
         }
-        for (token, bridge) in opened {
-            self.bridges.insert(token, bridge);
-            self.run(token, EpollFlags::empty());
+        self.resumes = None;
+        io::Error::other("it has shut down the socket that it was handed")
+    }
+
+    fn accept_some(&mut self, reactor: &mut Reactor) -> io::Result<()> {
+        let State::Bridging(listener, address) = &self.state else { return Ok(()) };
+        for _ in 0..TAKEN_A_TURN {
+            let now = monotonic();
+            self.resumes = self.bridges.no_room(now);
+            if self.resumes.is_none() {
+                match accept(listener) {
+                    Ok(client) => {
+                        self.resumes = self.bridges.count_in(now);
+                        bridge(client, *address, &mut self.place, &mut self.bridges, reactor);
+                    }
+                    Err(Errno::EWOULDBLOCK | Errno::EINTR) => break,
+                    // There is no descriptor left, for instance.
+                    Err(_) => self.resumes = Some(now + LONGEST_PAUSE),
+                }
+            }
+            if self.resumes.is_some() {
+                // Those who wait keep the socket readable; the timer takes over.
+                return reactor.modify(listener, DOOR, EpollFlags::empty());
+            }
         }
         Ok(())
     }
+}
 
-    fn run(&mut self, token: Token, events: EpollFlags) {
-        let Some(bridge) = self.bridges.get_mut(&token) else { return };
-        let ran = if events.contains(EpollFlags::EPOLLHUP) { bridge.client_left() } else { bridge.run() };
-        match ran {
-            Ran::Over => drop(self.bridges.remove(&token)),
-            Ran::Unfinished => self.unfinished.push(token),
-            Ran::Waiting => {}
-        }
+// A client whose connection cannot be passed on sees it closed.
+fn bridge(
+    client: UnixStream,
+    address: SocketAddr,
+    place: &mut Place,
+    bridges: &mut Bridges,
+    reactor: &mut Reactor,
+) {
+    let wanted = if address.is_ipv4() { Wanted::Tcp4 } else { Wanted::Tcp6 };
+    let tokens = reactor.next_tokens();
+    let made = place.socket(wanted).and_then(|agent| Bridge::open(client, (agent, address), reactor, tokens));
+    if let Ok(bridge) = made {
+        bridges.add(tokens.0, bridge);
     }
+}
+
+// Whether this blocks is up to the agent too, which shares the flag. So it is set only now, for the
+// agent might have served the socket blocking, and an alarm ends the wait if it did not help.
+fn accept(listener: &UnixListener) -> Result<UnixStream, Errno> {
+    let _alarm = Alarm::set()?;
+    let _ = listener.set_nonblocking(true);
+    let client = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { UnixStream::from_raw_fd(client) })
 }
 
 fn somebody_waits(listener: &UnixListener) -> io::Result<bool> {

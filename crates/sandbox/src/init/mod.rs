@@ -16,7 +16,10 @@
 //! - when the agent has ended it kills what is left, writes down how the agent ended, and goes.
 
 mod agent;
+mod alarm;
+mod allowance;
 mod bridge;
+mod bridges;
 mod clock;
 mod control;
 mod disk;

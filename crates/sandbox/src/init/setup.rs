@@ -24,7 +24,7 @@ use super::door::Door;
 use super::output::Output;
 use super::place::Place;
 use super::port::ClaimedPort;
-use super::reactor::{OUTPUT, Reactor, SIGNALS};
+use super::reactor::{Reactor, SIGNALS};
 use super::spawn::{self, Program, SpawnError};
 use super::supervisor::Supervisor;
 use crate::ResourceLimits;
@@ -171,6 +171,10 @@ impl Start {
         self.cgroups.remove();
     }
 
+    fn bound_on_processes(&self) -> Option<u64> {
+        self.limits.processes.filter(|_| spawn::processes_are_counted_apart())
+    }
+
     fn launch(&mut self) -> Result<(OwnedFd, nix::unistd::Pid), SpawnError> {
         let pipe = || -> io::Result<_> {
             let (read, write) = spawn::output_pipe()?;
@@ -185,6 +189,7 @@ impl Start {
             cgroups: &self.cgroups,
             enclosure: self.enclosure.as_deref(),
             seal: &self.seal,
+            processes: self.bound_on_processes(),
             disk_bytes: self.limits.disk_bytes,
             listen: Some(self.socket.as_fd()),
             stdout,
@@ -199,6 +204,7 @@ impl Start {
         output: OwnedFd,
         agent: nix::unistd::Pid,
     ) -> Result<(Supervisor, InitRecord), StepError> {
+        let processes = self.bound_on_processes();
         let record = InitRecord {
             boot_id: self.order.boot_id,
             init_pid: std::process::id().cast_signed(),
@@ -214,8 +220,7 @@ impl Start {
         let output = Output::new(output, self.log);
         let watched = reactor.add(&self.signals, SIGNALS, nix::sys::epoll::EpollFlags::EPOLLIN);
         watched.in_step(Step::BecomeInit)?;
-        let watched = reactor.add(&output, OUTPUT, nix::sys::epoll::EpollFlags::EPOLLIN);
-        watched.in_step(Step::BecomeInit)?;
+        output.watch(&reactor).in_step(Step::BecomeInit)?;
         let ports = [self.port.number(), DEFAULT_PORT];
         let place = Place::of(self.enclosure.as_ref());
         let door = Door::new(self.socket, place, ports, &reactor).in_step(Step::BecomeInit)?;
@@ -225,6 +230,7 @@ impl Start {
             cgroups: self.cgroups.clone(),
             enclosure: self.enclosure,
             seal: self.seal,
+            processes,
             disk_bytes: self.limits.disk_bytes,
         };
         let control = Control::new(self.control, surroundings, &reactor).in_step(Step::BecomeInit)?;

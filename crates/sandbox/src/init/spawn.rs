@@ -13,6 +13,7 @@ use agentcore_protocol::agent::env;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
@@ -38,6 +39,8 @@ pub(super) struct Program<'a> {
     /// What it runs inside of, if anything.
     pub(super) enclosure: Option<&'a Enclosure>,
     pub(super) seal: &'a Seal,
+    /// The session's bound on processes, for where those of its user are its own.
+    pub(super) processes: Option<u64>,
     /// The session's bound on disk.
     pub(super) disk_bytes: Option<u64>,
     /// A listening socket to hand over.
@@ -141,6 +144,7 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
     program.listen.map_or(Ok(()), hand_over).in_step(Step::Fork)?;
     if let Some(enclosure) = program.enclosure {
         enclosure.settle()?;
+        program.processes.map_or(Ok(()), limit_processes).in_step(Step::LimitProcesses)?;
     }
     program.disk_bytes.map_or(Ok(()), disk::limit_files).in_step(Step::LimitFiles)?;
     program.seal.close()?;
@@ -175,6 +179,22 @@ fn hand_over(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+// Whatever control groups there are. In a user namespace it is the processes in there that count.
+fn limit_processes(most: u64) -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NPROC)?;
+    let most = most.min(hard);
+    Ok(setrlimit(Resource::RLIMIT_NPROC, most, most)?)
+}
+
+/// Whether the kernel counts a user's processes in each user namespace apart, as it does since 5.14.
+/// Before, one session's bound would be kept by all that its user runs.
+pub(super) fn processes_are_counted_apart() -> bool {
+    let release = nix::sys::utsname::uname().ok();
+    let release = release.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(14))
+}
+
 // Returns only when the program cannot be executed. What it inherits is as in a fresh process:
 // exec resets SIGPIPE, and every other descriptor closes.
 fn execute(program: Program<'_>) -> io::Error {
@@ -195,11 +215,12 @@ enum Word {
 }
 
 /// The steps that a child takes. A report names one by its place here.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step::Fork,
     Step::EnterCgroup,
     Step::EnterNamespaces,
     Step::LimitFiles,
+    Step::LimitProcesses,
     Step::GiveUpPrivileges,
     Step::RestrictAccess,
     Step::FilterSystemCalls,

@@ -18,7 +18,7 @@ use super::clock::monotonic;
 use super::control::Control;
 use super::disk::{DiskWatch, Found};
 use super::door::Door;
-use super::output::{Output, Pumped};
+use super::output::Output;
 use super::port::ClaimedPort;
 use super::reactor::{CONTROL, DOOR, OUTPUT, Reactor, SIGNALS, Token};
 use crate::cgroup::Leaf;
@@ -74,21 +74,16 @@ impl Supervisor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let deadline =
-            [self.door.deadline(), self.disk.deadline(), self.next_kill].into_iter().flatten().min()?;
+        let all = [self.door.deadline(), self.output.deadline(), self.disk.deadline(), self.next_kill];
+        let deadline = all.into_iter().flatten().min()?;
         Some(deadline.saturating_sub(monotonic()))
     }
 
     fn dispatch(&mut self, token: Token, events: EpollFlags) {
         match token {
             SIGNALS => self.take_signals(),
-            OUTPUT => {
-                if self.output.pump() == Pumped::End {
-                    // Every writer has closed it; only the agent's end matters now.
-                    self.reactor.remove(&self.output);
-                }
-            }
-            DOOR => self.note_failure(|init| init.door.knock(&mut init.reactor)),
+            OUTPUT => self.output.event(&self.reactor, monotonic()),
+            DOOR => self.note_failure(|init| init.door.knock(events, &mut init.reactor)),
             CONTROL => self.control.accept_all(&mut self.reactor),
             token if self.door.event(token, events) => {}
             token => self.control.event(token, events, &self.reactor),
@@ -97,6 +92,9 @@ impl Supervisor {
 
     fn tick(&mut self) {
         self.note_failure(|init| init.door.tick(&mut init.reactor));
+        if let Err(error) = self.output.tick(&self.reactor, monotonic()) {
+            self.output.note(&format!("no more of what the agent says can be read: {error}"));
+        }
         if self.disk.tick(monotonic) == Found::TooMuch {
             self.output.note(&self.disk.notice());
             // At once: whoever is asked to leave may go on writing.

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use super::identity::Identity;
 use super::network::Network;
 use super::root::{self, Trees};
-use super::sys::{self, Cloned};
+use super::sys::Cloned;
 use super::{Wall, Walls, inner, privileges};
 use crate::folder::IncarnationFolder;
 use crate::wire::Order;
@@ -104,7 +104,7 @@ impl Enclosure {
             None
         };
         let (ours, theirs) = UnixStream::pair().in_step(Step::MakeNamespaces)?;
-        match sys::clone(design.namespaces()).in_step(Step::MakeNamespaces)? {
+        match design.identity.clone(design.namespaces()).in_step(Step::MakeNamespaces)? {
             Cloned::Child => {
                 drop(ours);
                 inner::run(&design, trees, theirs)

@@ -8,7 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::{fs, io};
 
-use nix::unistd::{Gid, Pid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
+use nix::sched::CloneFlags;
+use nix::sys::prctl::set_dumpable;
+use nix::unistd::{Gid, Pid, Uid, getegid, geteuid, seteuid, setgroups, setresgid, setresuid};
+
+use super::privileges;
+use super::sys::{self, Cloned};
 
 /// The agent's user and group inside.
 pub(crate) const INSIDE: u32 = 1000;
@@ -69,6 +74,28 @@ impl Identity {
     pub(crate) fn map_as(self, process: Pid, (user, group): (u32, u32)) -> io::Result<()> {
         fs::write(format!("/proc/{process}/uid_map"), format!("{user} {} 1", self.user))?;
         fs::write(format!("/proc/{process}/gid_map"), format!("{group} {} 1", self.group))
+    }
+
+    /// Makes a process with new namespaces, which are this user's: the kernel charges what is used in
+    /// them, inotify instances for instance, to whoever made them too. Were that root, one session could
+    /// use up what there is for all, and for the machine.
+    ///
+    /// Only for processes with one thread, as [`sys::clone`] is.
+    pub(crate) fn clone(self, namespaces: CloneFlags) -> io::Result<Cloned> {
+        if !self.lent {
+            return sys::clone(namespaces);
+        }
+        let before = geteuid();
+        seteuid(self.user)?;
+        // The right to make them is still root's.
+        let cloned = privileges::use_all().and_then(|()| sys::clone(namespaces));
+        if matches!(cloned, Ok(Cloned::Child)) {
+            // Inside, root is nobody to go back to.
+            return cloned;
+        }
+        seteuid(before)?;
+        set_dumpable(true)?;
+        cloned
     }
 
     /// Makes the calling process, which is in that namespace, this user.

@@ -5,6 +5,7 @@
 //! runs in it. An agent can neither signal nor trace it.
 
 use std::convert::Infallible;
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -18,6 +19,15 @@ use super::enclosure::Design;
 use super::root::Trees;
 use super::{Seal, Wall, identity, sys};
 use crate::wire::{Failure, InStep, Step, StepError};
+
+/// How many of a kind a session may have that the kernel counts by users. No agent watches so many
+/// folders; the machine's own bounds are 128 instances and some 100,000 watches for all of a user's.
+const MOST_BY_USER: [(&str, &str); 4] = [
+    ("inotify_instances", "32"),
+    ("inotify_watches", "32768"),
+    ("fanotify_groups", "8"),
+    ("fanotify_marks", "4096"),
+];
 
 /// Runs as the inner process, and never returns.
 pub(super) fn run(design: &Design, trees: Option<Trees>, mut init: UnixStream) -> ! {
@@ -40,6 +50,7 @@ fn build(design: &Design, trees: Option<Trees>, init: &mut UnixStream) -> Result
     // Not before init has mapped the ids.
     init.read_exact(&mut [0]).in_step(Step::MakeNamespaces)?;
     design.identity.assume().in_step(Step::MapIds)?;
+    bound_what_is_counted_by_user();
     // No process of the agent's may look into this one, though it has the same user.
     set_dumpable(false).in_step(Step::MakeNamespaces)?;
     set_pdeathsig(Signal::SIGKILL).in_step(Step::MakeNamespaces)?;
@@ -53,6 +64,14 @@ fn build(design: &Design, trees: Option<Trees>, init: &mut UnixStream) -> Result
     Seal::of_inner(&design.walls).in_step(Step::FilterSystemCalls)?.close()?;
     // Had init died before the kernel knew to tell us, this would fail.
     init.write_all(b"\n").in_step(Step::MakeNamespaces)
+}
+
+// What a user may have of these is shared by all of the user's sessions, and by whatever else runs as it.
+fn bound_what_is_counted_by_user() {
+    for (kind, most) in MOST_BY_USER {
+        // Where `/proc` is read-only, as in some containers, there is the user's own bound.
+        let _ = fs::write(format!("/proc/sys/user/max_{kind}"), most);
+    }
 }
 
 fn reap_forever() -> Infallible {

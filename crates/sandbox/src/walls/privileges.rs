@@ -41,13 +41,28 @@ fn empty_bounding_set() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes every capability effective that this process may have, whatever its effective user.
+pub(super) fn use_all() -> io::Result<()> {
+    // Effective, permitted and inheritable, twice 32 bits of each.
+    let mut sets = [0_u32; 6];
+    // SAFETY: the sets have the size that version 3 of the header asks for.
+    let got = unsafe { libc::syscall(libc::SYS_capget, HEADER.as_ptr(), sets.as_mut_ptr()) };
+    Errno::result(got)?;
+    (sets[0], sets[3]) = (sets[1], sets[4]);
+    // SAFETY: as above; both are only read.
+    let set = unsafe { libc::syscall(libc::SYS_capset, HEADER.as_ptr(), sets.as_ptr()) };
+    Errno::result(set)?;
+    Ok(())
+}
+
+/// Version 3, for the calling process.
+const HEADER: [u32; 2] = [0x2008_0522, 0];
+
 fn empty_other_sets() -> io::Result<()> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = [VERSION_3, 0];
     // Effective, permitted and inheritable, twice 32 bits of each.
     let none = [0_u32; 6];
     // SAFETY: the header and the sets have the sizes that version 3 asks for, and are only read.
-    let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    let set = unsafe { libc::syscall(libc::SYS_capset, HEADER.as_ptr(), none.as_ptr()) };
     Errno::result(set)?;
     Ok(())
 }

@@ -25,9 +25,9 @@ impl Shortfall {
     /// The same, where these of the limits are to be kept.
     pub(crate) fn with_limits(mut self, wanted: &ResourceLimits, kept: EnforceableLimits) -> Self {
         let limits = [
-            ("memory", wanted.memory_bytes.is_some(), kept.memory),
-            ("processes", wanted.processes.is_some(), kept.processes),
-            ("cpus", wanted.cpus.is_some(), kept.cpus),
+            ("memory", wanted.memory_bytes.is_some_and(|most| most > 0), kept.memory),
+            ("processes", wanted.processes.is_some_and(|most| most > 0), kept.processes),
+            ("cpus", wanted.cpus.is_some_and(|most| most > 0.0), kept.cpus),
         ];
         self.limits = limits
             .into_iter()

@@ -34,11 +34,12 @@ impl Actor {
             started_at: session.started_at,
         };
         let (store, kind) = (environment.store.clone(), environment.kind.clone());
-        let require_walls = environment.require_walls;
+        // Only limits that somebody asked for: the usual ones hold where they can.
+        let (require_walls, asked) = (environment.require_walls, definition.limits);
         let starting = Box::pin(async move {
             store.write(Write::Begin(intent)).await.map_err(|error| error.to_string())?;
             if require_walls {
-                whole(kind.shortfall(spec.network, &spec.limits))?;
+                whole(kind.shortfall(spec.network, &asked))?;
             }
             kind.start(&spec).await.map_err(|error| error.to_string())
         });
@@ -154,13 +155,21 @@ fn spec(session: &SessionHandle, definition: &AgentDefinition, host: &Environmen
         args: definition.args.iter().map(OsString::from).collect(),
         code: definition.code.clone(),
         env,
-        limits: ResourceLimits { disk_bytes: disk_bytes(definition, host), ..definition.limits },
+        limits: limits(definition, host),
         network: definition.network.unwrap_or(host.network),
         read_only: definition.read_only.clone(),
         confined: definition.confined,
     }
 }
 
-fn disk_bytes(definition: &AgentDefinition, host: &Environment) -> Option<u64> {
-    Some(definition.limits.disk_bytes.unwrap_or(host.disk_bytes)).filter(|bytes| *bytes > 0)
+fn limits(definition: &AgentDefinition, host: &Environment) -> ResourceLimits {
+    let limits = host.limits.of_session(definition.limits);
+    let some = |limit: Option<u64>| limit.filter(|most| *most > 0);
+    ResourceLimits {
+        memory_bytes: some(limits.memory_bytes),
+        processes: some(limits.processes),
+        disk_bytes: some(limits.disk_bytes),
+        cpus: limits.cpus.filter(|most| *most > 0.0),
+        ..limits
+    }
 }

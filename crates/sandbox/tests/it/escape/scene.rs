@@ -181,12 +181,12 @@ impl Scene {
         let bench = self.walled(roots);
         let limits = ResourceLimits {
             memory_bytes: has.memory.then_some(96 << 20),
-            processes: has.processes.then_some(60),
+            processes: Some(60),
             log_bytes: Some(1 << 20),
             ..ResourceLimits::default()
         };
         for (bomb, can_be_limited) in [
-            ("forks", has.processes),
+            ("forks", true),
             ("memory", has.memory),
             ("descriptors", true),
             ("log", true),

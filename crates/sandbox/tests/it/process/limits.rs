@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use agentcore_sandbox::{CgroupRoots, EnforceableLimits, ExitStatus, IncarnationFolder, ResourceLimits};
+use agentcore_sandbox::{
+    CgroupRoots, EnforceableLimits, ExitStatus, IncarnationFolder, ResourceLimits, Wall,
+};
 
-use crate::bench::{Bench as _, Processes, end_of, kill, log, until, until_logged};
+use crate::bench::{Bench as _, Processes, end_of, kill, log, standing, until, until_logged};
 
 fn enforced(wanted: impl Fn(EnforceableLimits) -> bool) -> Option<Processes> {
     let roots = CgroupRoots::discover();
@@ -39,6 +41,19 @@ async fn a_child_that_eats_memory_is_named_too() {
 #[tokio::test]
 async fn a_fork_bomb_stays_within_its_bound() {
     let Some(bench) = enforced(|limits| limits.processes) else { return };
+    bomb(&bench).await;
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_within_its_bound_without_control_groups() {
+    if !standing().contains(&Wall::User) {
+        println!("skipped: there are no user namespaces");
+        return;
+    }
+    bomb(&Processes::new()).await;
+}
+
+async fn bomb(bench: &Processes) {
     let bomb = "
 import os, time
 while True:

@@ -1,6 +1,7 @@
 //! What the process kind does beyond the contract, with programs that misbehave.
 
 mod bridge;
+mod burdens;
 mod commands;
 mod descendants;
 mod hosts;
