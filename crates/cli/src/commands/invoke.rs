@@ -84,7 +84,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let waiting = Waiting::for_what("waiting for the agent's answer");
     let response = call.client.send(request).await.map_err(|error| call.explain(error))?;
     drop(waiting);
-    call.tell_session(response.headers());
+    call.tell_session(response.headers(), args.session_id.is_some());
     if args.r#async && response.status().is_success() {
         return accepted(&response);
     }
@@ -214,7 +214,7 @@ impl Call {
     }
 
     /// Says which session answered, and whether it is one that had ended before.
-    fn tell_session(&mut self, answer: &HeaderMap) {
+    fn tell_session(&mut self, answer: &HeaderMap, is_named: bool) {
         let named = answer.get(headers::SESSION_ID).and_then(|value| value.to_str().ok()?.parse().ok());
         if let (None, Some(named)) = (&self.session, named) {
             self.session = Some(named);
@@ -226,6 +226,10 @@ impl Call {
         if is_new && self.continues {
             output::note("note: this session began anew with this call; what it knew before is gone");
             output::note(format_args!("      (why: agentcore sessions show {session})"));
+        } else if is_new && is_named {
+            output::note(
+                "note: this session began with this call; it knows nothing of an earlier one of that name",
+            );
         }
     }
 }

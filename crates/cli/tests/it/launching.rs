@@ -82,6 +82,9 @@ async fn a_stopped_session_tells_why_and_begins_anew() {
     let answer = http::post(&format!("{}/invocations", host.url), Some(&session), "{}").await;
     assert_eq!(answer.json()["count"], 1, "its memory is gone");
     assert_eq!(answer.headers["agentcore-session-new"], "true");
+    project.expect(&["stop-session", "-s", &session]).await;
+    let again = project.run(&["invoke", "{}", "-s", &session]).await;
+    assert!(again.stderr.contains("began with this call"), "{again:?}");
     host.interrupt().await;
 }
 
