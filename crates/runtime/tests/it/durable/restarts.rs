@@ -74,6 +74,8 @@ async fn one_that_is_refused_for_a_limit_holds_up_nobody_elses() {
     let mut request = request_with(&host, &other, key, "{}");
     request.headers_mut().insert("prefer", "respond-async".parse().unwrap());
     let elsewhere = location(&Answer::of(host.send(request).await).await);
+    // Until both starts hang: one that did not would leave what it was to do to the next host.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let mut host = host;
     host.options.limits.requests_per_session = 1;
     let host = host.restart().await;
