@@ -105,7 +105,7 @@ pub(super) async fn invoke(
     let taken = Incoming { id, target, headers: parts.headers, received, is_async: asked.respond_async }
         .take(api.clone(), key);
     // Who leaves in between does not leave an invocation behind that is on record and that nobody runs.
-    match carried_on(taken).await {
+    match carried_on(taken, |_| async {}).await {
         Ok((known, stamp)) => stamp.on(respond::respond(&api, known, &asked, surface).await),
         Err(error) => surface.error(error),
     }

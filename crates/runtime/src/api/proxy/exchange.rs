@@ -3,8 +3,6 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::{Request, Response};
@@ -14,6 +12,7 @@ use tokio::time::timeout;
 
 use super::body::AgentBody;
 use super::headers::is_event_stream;
+use crate::carried_on::carried_on;
 use crate::link::{Link, LinkError, RequestBody};
 use crate::options::Timeouts;
 use crate::session::{InFlight, SessionHandle};
@@ -69,7 +68,12 @@ pub(crate) fn invoke(
     in_flight: InFlight,
     timeouts: Timeouts,
 ) -> impl Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send {
-    RunsOn { exchange: Some(Box::pin(exchange(request, in_flight, timeouts))), patience: timeouts.stream }
+    let patience = timeouts.stream;
+    carried_on(exchange(request, in_flight, timeouts), move |answered| async move {
+        if let Ok(answer) = answered {
+            finish(answer, patience).await;
+        }
+    })
 }
 
 /// Invokes an agent. Given up, this and the body of the answer close the connection.
@@ -113,38 +117,6 @@ impl From<LinkError> for ExchangeError {
             LinkError::Connect(error) => Self::Connect(error),
             LinkError::Handshake(error) => Self::from_hyper(error),
         }
-    }
-}
-
-/// An exchange that is not given up when its caller is.
-struct RunsOn<F: Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send + 'static> {
-    exchange: Option<Pin<Box<F>>>,
-    patience: Duration,
-}
-
-impl<F: Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send + 'static> Future for RunsOn<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(exchange) = &mut self.exchange else { return Poll::Pending };
-        let polled = exchange.as_mut().poll(context);
-        if polled.is_ready() {
-            self.exchange = None;
-        }
-        polled
-    }
-}
-
-impl<F: Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send + 'static> Drop for RunsOn<F> {
-    fn drop(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let patience = self.patience;
-        runtime.spawn(async move {
-            if let Ok(answer) = exchange.await {
-                finish(answer, patience).await;
-            }
-        });
     }
 }
 
