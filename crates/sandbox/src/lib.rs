@@ -27,6 +27,8 @@ mod log;
 #[cfg(feature = "sessions")]
 mod memory;
 #[cfg(feature = "sessions")]
+mod parcel;
+#[cfg(feature = "sessions")]
 mod pidfd;
 #[cfg(feature = "sessions")]
 mod proc;

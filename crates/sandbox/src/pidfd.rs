@@ -47,6 +47,11 @@ impl PidFd {
         Ok(End(registered?))
     }
 
+    /// Whether it has ended, if it is a child of ours; its status is taken then.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.reap().is_some()
+    }
+
     // Takes its exit status from the kernel if it has ended and is a child of ours.
     fn reap(&self) -> Option<WaitStatus> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;

@@ -135,7 +135,8 @@ pub(super) fn advice(wall: Wall) -> &'static str {
 /// Sandboxes whose init is this program.
 pub(super) fn sandboxes() -> anyhow::Result<ProcessOptions> {
     let program = env::current_exe().context("cannot find this program")?;
-    Ok(ProcessOptions::new(vec![program.into_os_string(), OsString::from(INIT_COMMAND)]))
+    let options = ProcessOptions::new(vec![program.into_os_string(), OsString::from(INIT_COMMAND)]);
+    Ok(ProcessOptions { one_init_ready: true, ..options })
 }
 
 #[cfg(test)]

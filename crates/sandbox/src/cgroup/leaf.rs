@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::{CgroupRoots, settle};
@@ -9,57 +10,126 @@ use crate::ResourceLimits;
 
 /// The period that processor time is counted in, in microseconds: the kernel's own default.
 const CPU_PERIOD: u64 = 100_000;
+/// Names of groups that are tried: others that were called after a process with our number may be left.
+const NAMES: u32 = 100;
 
 /// The groups that hold one sandbox, one a hierarchy.
+///
+/// To move a process makes the kernel wait until it knows that no other is just being born or ending,
+/// some ten milliseconds. So with version 1 it is init that moves, before anybody waits for it, and what
+/// it starts is born in its groups. With version 2 programs are born in a group that init is not in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Leaf {
-    groups: Vec<PathBuf>,
+    groups: Vec<Group>,
 }
 
-/// The way into the groups of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Group {
+    path: PathBuf,
+    version: Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    // Init is in it.
+    One,
+    Two,
+}
+
+/// The way into the group of version 2 for a program, from where that will not be found by its path.
+#[derive(Debug, Default)]
+pub(crate) struct Entrance(Option<Doors>);
+
 #[derive(Debug)]
-pub(crate) struct Entrance(Vec<File>);
+struct Doors {
+    // For who is to be born inside.
+    group: File,
+    // For who moves in.
+    processes: File,
+}
 
 impl Entrance {
-    /// Moves the calling process in.
+    /// The group to be born in.
+    pub(crate) fn group(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(|doors| doors.group.as_fd())
+    }
+
+    /// Moves the calling process in, which was born elsewhere.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        self.0.iter().try_for_each(|mut group| group.write_all(b"0"))
+        self.0.as_ref().map_or(Ok(()), |doors| (&doors.processes).write_all(b"0"))
     }
 }
 
 impl Leaf {
-    /// Makes the groups that these limits need. Limits for which there is no hierarchy are left
-    /// out.
-    pub(crate) fn make(roots: &CgroupRoots, name: &str, limits: &ResourceLimits) -> io::Result<Self> {
+    /// Takes this process, an init that has nothing to start yet, into groups of its own wherever that
+    /// takes time. What fails here is tried again, and told, when there are limits to set.
+    pub(crate) fn reserve(roots: &CgroupRoots) -> Self {
         let mut leaf = Self::default();
-        match leaf.fill(roots, name, limits) {
-            Ok(()) => Ok(leaf),
-            Err(error) => {
-                leaf.remove();
-                Err(error)
-            }
+        for root in [&roots.memory, &roots.pids].into_iter().flatten() {
+            let _ = unused(root).and_then(|path| leaf.inhabit(path));
         }
+        leaf
     }
 
-    /// The groups that an earlier [`make`](Self::make) made.
-    pub(crate) fn existing(groups: Vec<PathBuf>) -> Self {
-        Self { groups }
+    /// Sets these limits, for `limits.processes` beside `ours` of our own, in groups that are made where
+    /// they are not there yet. Limits for which there is no hierarchy are left out.
+    pub(crate) fn bound(
+        &mut self,
+        roots: &CgroupRoots,
+        name: &str,
+        limits: &ResourceLimits,
+        ours: u64,
+    ) -> io::Result<()> {
+        let values = [
+            Setting::memory(limits, roots.memory.is_some()),
+            Setting::processes(limits, if roots.pids.is_some() { ours } else { 0 }),
+            Setting::cpus(limits, roots.cpu.is_some()),
+        ];
+        let separate = [&roots.memory, &roots.pids, &roots.cpu];
+        for (setting, separate) in values.into_iter().zip(separate) {
+            let Some(setting) = setting else { continue };
+            let group = match (separate, &roots.unified) {
+                (Some(root), _) => self.of_version_1(root, name)?,
+                (None, Some(root)) if enable(root, setting.controller).is_ok() => {
+                    self.of_version_2(root, name)?
+                }
+                _ => continue,
+            };
+            setting.write(&group)?;
+        }
+        Ok(())
     }
 
-    pub(crate) fn paths(&self) -> &[PathBuf] {
-        &self.groups
+    /// The groups that an earlier init made.
+    pub(crate) fn existing(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        // Nobody enters them any more.
+        let groups = paths.into_iter().map(|path| Group { path, version: Version::One });
+        Self { groups: groups.collect() }
     }
 
-    /// The way in, for a process that will not find the groups by their paths.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.groups.iter().map(|group| &*group.path)
+    }
+
+    /// Whether this process counts itself among those whose memory is bounded.
+    pub(crate) fn shares_memory(&self) -> bool {
+        let is_bounded = |group: &Group| group.path.join("memory.limit_in_bytes").exists();
+        self.groups.iter().any(is_bounded)
+    }
+
+    /// The way in, for a program that this process is to start.
     pub(crate) fn entrance(&self) -> io::Result<Entrance> {
-        let open = |group: &PathBuf| File::options().write(true).open(group.join("cgroup.procs"));
-        self.groups.iter().map(open).collect::<io::Result<_>>().map(Entrance)
+        let Some(group) = self.groups.iter().find(|group| group.version == Version::Two) else {
+            return Ok(Entrance::default());
+        };
+        let processes = File::options().write(true).open(group.path.join("cgroup.procs"))?;
+        Ok(Entrance(Some(Doors { group: File::open(&group.path)?, processes })))
     }
 
     /// Kills everything inside at once, where the kernel can. A process that forks faster than
     /// one can look is caught by this alone.
     pub(crate) fn kill(&self) {
-        for group in &self.groups {
+        for group in self.paths() {
             let kill = group.join("cgroup.kill");
             if kill.exists() {
                 // A group that has gone has nothing left to kill.
@@ -70,8 +140,7 @@ impl Leaf {
 
     /// The processes inside.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        let lists =
-            self.groups.iter().filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok());
+        let lists = self.paths().filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok());
         let mut pids: Vec<i32> = lists.flat_map(|list| parse_pids(&list)).collect();
         pids.sort_unstable();
         pids.dedup();
@@ -82,48 +151,79 @@ impl Leaf {
     pub(crate) fn ran_out_of_memory(&self) -> bool {
         // Version 2 keeps the count in the first, version 1 in the second.
         let files = ["memory.events", "memory.oom_control"];
-        let mut paths = self.groups.iter().flat_map(|group| files.map(|file| group.join(file)));
+        let mut paths = self.paths().flat_map(|group| files.map(|file| group.join(file)));
         paths.any(|path| fs::read_to_string(path).is_ok_and(|text| field(&text, "oom_kill") > 0))
     }
 
     /// Removes the groups, which must be empty.
     pub(crate) fn remove(&self) {
-        for group in &self.groups {
+        for group in self.paths() {
             // A group that is left over costs little, and there is nobody to tell.
             let _ = fs::remove_dir(group);
         }
     }
 
-    fn fill(&mut self, roots: &CgroupRoots, name: &str, limits: &ResourceLimits) -> io::Result<()> {
-        let values = [
-            Setting::memory(limits, roots.memory.is_some()),
-            Setting::processes(limits),
-            Setting::cpus(limits, roots.cpu.is_some()),
-        ];
-        let separate = [&roots.memory, &roots.pids, &roots.cpu];
-        for (setting, separate) in values.into_iter().zip(separate) {
-            let Some(setting) = setting else { continue };
-            let Some(root) = separate.as_ref().or(roots.unified.as_ref()) else { continue };
-            if separate.is_none() && enable(root, setting.controller).is_err() {
-                continue;
-            }
-            let group = self.group(root, name)?;
-            setting.write(&group)?;
+    /// Takes this process out again, and removes the groups.
+    pub(crate) fn leave(&self) {
+        let of_version_1 = self.groups.iter().filter(|group| group.version == Version::One);
+        for above in of_version_1.filter_map(|group| group.path.parent()) {
+            let _ = enter(above);
         }
-        Ok(())
+        self.remove();
     }
 
-    fn group(&mut self, root: &Path, name: &str) -> io::Result<PathBuf> {
-        let group = root.join(name);
-        if !self.groups.contains(&group) {
-            match fs::create_dir(&group) {
-                // Left over from a start that was cut short: its limits are written anew.
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => self.groups.push(group.clone()),
-            }
+    fn of_version_1(&mut self, root: &Path, name: &str) -> io::Result<PathBuf> {
+        if let Some(group) = self.paths().find(|group| group.parent() == Some(root)) {
+            return Ok(group.to_owned());
         }
-        Ok(group)
+        let path = made(root.join(name))?;
+        self.inhabit(path.clone())?;
+        Ok(path)
     }
+
+    fn of_version_2(&mut self, root: &Path, name: &str) -> io::Result<PathBuf> {
+        let path = root.join(name);
+        if !self.paths().any(|group| group == path) {
+            self.groups.push(Group { path: made(path.clone())?, version: Version::Two });
+        }
+        Ok(path)
+    }
+
+    // Moves this process into a group that has just been made.
+    fn inhabit(&mut self, path: PathBuf) -> io::Result<()> {
+        if let Err(error) = enter(&path) {
+            let _ = fs::remove_dir(&path);
+            return Err(error);
+        }
+        self.groups.push(Group { path, version: Version::One });
+        Ok(())
+    }
+}
+
+fn enter(group: &Path) -> io::Result<()> {
+    fs::write(group.join("cgroup.procs"), "0")
+}
+
+fn made(group: PathBuf) -> io::Result<PathBuf> {
+    match fs::create_dir(&group) {
+        // Left over from a start that was cut short: its limits are written anew.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(group),
+    }
+}
+
+// Makes a group that nobody had before, since limits are set later that an older one may have set
+// otherwise.
+fn unused(root: &Path) -> io::Result<PathBuf> {
+    let process = std::process::id();
+    for attempt in 0..NAMES {
+        let group = root.join(format!("agentcore-init-{process}-{attempt}"));
+        match fs::create_dir(&group) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| group),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Offers a controller of version 2 to the groups below `root`.
@@ -163,8 +263,8 @@ impl Setting {
         Some(Self { controller: "memory", required, optional })
     }
 
-    fn processes(limits: &ResourceLimits) -> Option<Self> {
-        let required = vec![("pids.max", limits.processes?.to_string())];
+    fn processes(limits: &ResourceLimits, ours: u64) -> Option<Self> {
+        let required = vec![("pids.max", limits.processes?.saturating_add(ours).to_string())];
         Some(Self { controller: "pids", required, optional: Vec::new() })
     }
 

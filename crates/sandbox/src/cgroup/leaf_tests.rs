@@ -19,6 +19,18 @@ fn unified(controllers: &str, enabled: &str) -> (TempDir, CgroupRoots) {
     (root, roots)
 }
 
+fn bounded(roots: &CgroupRoots, limits: &ResourceLimits) -> Leaf {
+    let mut leaf = Leaf::reserve(roots);
+    leaf.bound(roots, "agentcore-1f", limits, 2).unwrap();
+    leaf
+}
+
+fn only(leaf: &Leaf) -> PathBuf {
+    let groups: Vec<_> = leaf.paths().collect();
+    let [group] = *groups else { panic!("one group, not {groups:?}") };
+    group.to_owned()
+}
+
 fn read(path: PathBuf) -> String {
     fs::read_to_string(path).unwrap()
 }
@@ -26,8 +38,8 @@ fn read(path: PathBuf) -> String {
 #[test]
 fn version_2_gets_one_group_with_every_limit() {
     let (_root, roots) = unified("cpu memory pids", "cpu memory pids");
-    let leaf = Leaf::make(&roots, "agentcore-1f", &LIMITS).unwrap();
-    let [group] = leaf.paths() else { panic!("one group, not {:?}", leaf.paths()) };
+    let leaf = bounded(&roots, &LIMITS);
+    let group = only(&leaf);
     assert_eq!(read(group.join("memory.max")), "1048576");
     assert_eq!(read(group.join("pids.max")), "7");
     assert_eq!(read(group.join("cpu.max")), "150000 100000");
@@ -42,12 +54,36 @@ fn version_1_gets_a_group_a_controller() {
     };
     let roots =
         CgroupRoots { unified: None, memory: below("memory"), pids: below("pids"), cpu: below("cpu") };
-    let leaf = Leaf::make(&roots, "agentcore-1f", &LIMITS).unwrap();
-    assert_eq!(leaf.paths().len(), 3);
-    assert_eq!(read(root.path().join("memory/agentcore-1f/memory.limit_in_bytes")), "1048576");
-    assert_eq!(read(root.path().join("pids/agentcore-1f/pids.max")), "7");
+    let leaf = bounded(&roots, &LIMITS);
+    let groups: Vec<_> = leaf.paths().map(ToOwned::to_owned).collect();
+    let [memory, processes, cpu] = &*groups else { panic!("three groups, not {groups:?}") };
+    assert_eq!(read(memory.join("memory.limit_in_bytes")), "1048576");
+    // Two of our own are among them.
+    assert_eq!(read(processes.join("pids.max")), "9");
+    assert_eq!(cpu, &root.path().join("cpu/agentcore-1f"));
+    assert!(groups.iter().all(|group| read(group.join("cgroup.procs")) == "0"));
     assert_eq!(read(root.path().join("cpu/agentcore-1f/cpu.cfs_period_us")), "100000");
     assert_eq!(read(root.path().join("cpu/agentcore-1f/cpu.cfs_quota_us")), "150000");
+}
+
+#[test]
+fn no_two_inits_share_a_group() {
+    let root = tempfile::tempdir().unwrap();
+    let roots = CgroupRoots { pids: Some(root.path().into()), ..CgroupRoots::default() };
+    // Of one process here, as of two with one number over the years.
+    assert_ne!(only(&Leaf::reserve(&roots)), only(&Leaf::reserve(&roots)));
+}
+
+#[test]
+fn who_leaves_goes_back_to_where_it_came_from() {
+    let root = tempfile::tempdir().unwrap();
+    let roots = CgroupRoots { pids: Some(root.path().into()), ..CgroupRoots::default() };
+    let leaf = Leaf::reserve(&roots);
+    // Unlike the kernel, a folder is removed only when nothing is in it.
+    fs::remove_file(only(&leaf).join("cgroup.procs")).unwrap();
+    leaf.leave();
+    assert_eq!(read(root.path().join("cgroup.procs")), "0");
+    assert!(!only(&leaf).exists());
 }
 
 #[test]
@@ -65,23 +101,23 @@ fn a_group_that_others_are_in_is_not_divided() {
     fs::write(root.path().join("cgroup.procs"), "1\n").unwrap();
     let EnforceableLimits { memory, processes, cpus } = roots.enforceable();
     assert!(!memory && !processes && !cpus);
-    assert_eq!(Leaf::make(&roots, "agentcore-1f", &LIMITS).unwrap(), Leaf::default());
+    assert_eq!(bounded(&roots, &LIMITS), Leaf::default());
     assert_eq!(read(root.path().join("cgroup.subtree_control")), "");
 }
 
 #[test]
 fn no_limits_need_no_group() {
     let (_root, roots) = unified("cpu memory pids", "cpu memory pids");
-    let leaf = Leaf::make(&roots, "agentcore-1f", &ResourceLimits::default()).unwrap();
+    let leaf = bounded(&roots, &ResourceLimits::default());
     assert_eq!(leaf, Leaf::default());
 }
 
 #[test]
 fn limits_without_a_hierarchy_are_left_out() {
-    let leaf = Leaf::make(&CgroupRoots::default(), "agentcore-1f", &LIMITS).unwrap();
+    let leaf = bounded(&CgroupRoots::default(), &LIMITS);
     assert_eq!(leaf, Leaf::default());
     let (_root, roots) = unified("hugetlb", "");
-    assert_eq!(Leaf::make(&roots, "agentcore-1f", &LIMITS).unwrap(), Leaf::default());
+    assert_eq!(bounded(&roots, &LIMITS), Leaf::default());
 }
 
 #[test]

@@ -5,26 +5,25 @@
 //! Whoever closes the connection before that has the command killed, and a host that dies closes
 //! all of its connections.
 
-#![allow(unsafe_code, reason = "descriptors that are received are numbers at first")]
-
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, IoSliceMut, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 
-use nix::cmsg_space;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
 use super::reactor::{CONTROL, Reactor, Token};
+use super::shield::Shield;
 use super::spawn::{self, Program, SpawnError};
 use crate::cgroup::Leaf;
+use crate::parcel::Parcel;
 use crate::proc::Proc;
 use crate::walls::{Enclosure, Seal};
 use crate::wire::CommandReply;
@@ -38,6 +37,7 @@ pub(super) struct Surroundings {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) folder: std::path::PathBuf,
     pub(super) cgroups: Leaf,
+    pub(super) shield: Option<Shield>,
     pub(super) enclosure: Option<Rc<Enclosure>>,
     pub(super) seal: Seal,
     pub(super) processes: Option<u64>,
@@ -53,8 +53,7 @@ pub(super) struct Control {
 
 struct Peer {
     stream: UnixStream,
-    received: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
+    request: Parcel,
     command: Option<Pid>,
 }
 
@@ -76,7 +75,7 @@ impl Control {
             let watched =
                 stream.set_nonblocking(true).and_then(|()| reactor.add(&stream, token, EpollFlags::EPOLLIN));
             if watched.is_ok() {
-                let peer = Peer { stream, received: Vec::new(), descriptors: Vec::new(), command: None };
+                let peer = Peer { stream, request: Parcel::default(), command: None };
                 self.peers.insert(token, peer);
             }
         }
@@ -93,7 +92,7 @@ impl Control {
         if reactor.modify(&peer.stream, token, EpollFlags::empty()).is_err() {
             return self.hang_up(token);
         }
-        match start(&self.surroundings, shell, std::mem::take(&mut peer.descriptors)) {
+        match start(&self.surroundings, shell, std::mem::take(&mut peer.request.descriptors)) {
             Ok(pid) => peer.command = Some(pid),
             Err(error) => self.reply(token, CommandReply::Failed(error.raw_os_error().unwrap_or(libc::EIO))),
         }
@@ -124,25 +123,13 @@ impl Control {
 
 impl Peer {
     fn receive(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 16 * 1024];
-        let mut space = cmsg_space!([RawFd; 2]);
-        let mut slices = [IoSliceMut::new(&mut chunk)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<()>(self.stream.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(descriptors) = control {
-                // SAFETY: the kernel has just made these descriptors for us; nobody else owns them.
-                self.descriptors.extend(descriptors.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
-            }
-        }
-        let count = message.bytes;
-        self.received.extend_from_slice(&chunk[..count]);
-        let unfinished = self.received.len() > LONGEST_COMMAND + size_of::<u32>();
+        let count = self.request.receive(&self.stream, MsgFlags::MSG_DONTWAIT)?;
+        let unfinished = self.request.bytes.len() > LONGEST_COMMAND + size_of::<u32>();
         if count == 0 || unfinished { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     }
 
     fn complete_request(&mut self) -> Option<Vec<u8>> {
-        let (length, command) = self.received.split_first_chunk()?;
+        let (length, command) = self.request.bytes.split_first_chunk()?;
         (command.len() >= u32::from_le_bytes(*length) as usize).then(|| command.to_vec())
     }
 }
@@ -158,6 +145,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         env: &surroundings.env,
         folder: &surroundings.folder,
         cgroups: &surroundings.cgroups,
+        shield: surroundings.shield.as_ref(),
         enclosure: surroundings.enclosure.as_deref(),
         seal: &surroundings.seal,
         processes: surroundings.processes,

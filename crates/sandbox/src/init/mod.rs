@@ -1,10 +1,10 @@
 //! The init of a process sandbox: parent and reaper of everything that an agent starts.
 //!
 //! It is a process of its own between the host and the agent, small and single-threaded, so that
-//! an agent outlives the host that started it. The host runs it with the incarnation's folder as
-//! its only argument, the locked lock file as standard input and one end of a socket as standard
-//! output; over that goes what to start, and comes how that went. From then on the folder is all
-//! that ties it to any host:
+//! an agent outlives the host that started it. The host runs it with one end of a socket as standard
+//! input. It makes itself ready, and waits for what to start, which comes with the incarnation's
+//! locked lock file; the host hears how that went. From then on the incarnation's folder is all that
+//! ties it to any host:
 //!
 //! - it holds the lock for as long as it lives, and dies with everything in it: the kernel kills
 //!   the agent when init dies;
@@ -32,6 +32,7 @@ mod port;
 mod porter;
 mod reactor;
 mod setup;
+mod shield;
 mod sock_diag;
 mod spawn;
 mod supervisor;
@@ -51,17 +52,17 @@ pub(crate) const PROBE: &str = "--probe";
 ///
 /// Call it before anything else: before threads, runtimes and loggers.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut args = args.into_iter();
-    let (Some(folder), None) = (args.next(), args.next()) else {
-        return usage();
-    };
-    if folder == PROBE {
-        return probe();
-    }
-    match setup::begin(folder.into()) {
-        Ok(supervisor) => supervisor.run(),
-        // The host has been told, and it tells people.
-        Err(setup::Failed) => ExitCode::FAILURE,
+    let args: Vec<_> = args.into_iter().collect();
+    match args.as_slice() {
+        [] => match setup::begin() {
+            Ok(Some(supervisor)) => supervisor.run(),
+            // Nobody needed it.
+            Ok(None) => ExitCode::SUCCESS,
+            // The host has been told, and it tells people.
+            Err(setup::Failed) => ExitCode::FAILURE,
+        },
+        [only] if only == PROBE => probe(),
+        _ => usage(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Everything before the loop: from a bare process to a started agent, in named steps.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +12,7 @@ use agentcore_protocol::agent::DEFAULT_PORT;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, setsid};
 
 use super::KILL_SIGNAL;
 use super::agent;
@@ -25,32 +24,39 @@ use super::output::Output;
 use super::place::Place;
 use super::port::ClaimedPort;
 use super::reactor::{Reactor, SIGNALS};
+use super::shield::Shield;
 use super::spawn::{self, Program, SpawnError};
 use super::supervisor::Supervisor;
 use crate::ResourceLimits;
 use crate::cgroup::Leaf;
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
-use crate::log::RotatedLog;
+use crate::log::{RotatedLog, open_for_appending};
+use crate::parcel::Parcel;
 use crate::proc::Proc;
 use crate::walls::enclosure::Design;
 use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Order, Reply, Step, StepError};
 
+/// Our own processes among those that a session's bound is on: init, the inner one, and whoever puts up
+/// the walls around a program or reaches into its network. The agent's are bounded exactly, by its user.
+const OURS_BEHIND_WALLS: u64 = 8;
+
 /// The agent could not be started, and the host has been told why.
 pub(super) struct Failed;
 
-/// What ties init to the host that starts it, taken off the standard descriptors.
-struct Birth {
-    lock: OwnedFd,
-    host: UnixStream,
+/// An init that has no agent yet.
+struct Ready {
+    signals: SignalFd,
+    cgroups: Leaf,
+    shield: Option<Shield>,
 }
 
-/// Starts the agent that the host orders.
-pub(super) fn begin(folder: PathBuf) -> Result<Supervisor, Failed> {
-    let Ok(Birth { lock, mut host }) = take_descriptors() else { return Err(Failed) };
-    let folder = IncarnationFolder::new(folder);
-    let (reply, result) = match start(&folder, &mut host, lock) {
-        Ok((supervisor, record)) => (Reply::Started(record), Ok(supervisor)),
+/// Gets ready, waits for what the host orders, and starts it; `None` if no order comes.
+pub(super) fn begin() -> Result<Option<Supervisor>, Failed> {
+    let Ok(mut host) = take_descriptors() else { return Err(Failed) };
+    let (reply, result) = match start(&host) {
+        Ok(None) => return Ok(None),
+        Ok(Some((supervisor, record))) => (Reply::Started(record), Ok(Some(supervisor))),
         Err(error) => (failure(error), Err(Failed)),
     };
     if let Ok(reply) = serde_json::to_vec(&reply) {
@@ -60,40 +66,69 @@ pub(super) fn begin(folder: PathBuf) -> Result<Supervisor, Failed> {
     result
 }
 
-fn failure(error: SpawnError) -> Reply {
-    match error {
-        SpawnError::Program(source) => {
-            Reply::ProgramFailed { errno: source.raw_os_error().unwrap_or_default() }
-        }
-        SpawnError::Setup(error) => Reply::SetupFailed(error.into()),
-    }
-}
-
-// Nothing of these may reach the agent: the lock would outlive init, and the socket would keep
-// the host waiting.
-fn take_descriptors() -> io::Result<Birth> {
+// The socket must not reach the agent, or the host would wait for the end of that too.
+fn take_descriptors() -> io::Result<UnixStream> {
     spawn::close_the_rest()?;
-    let take = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    let lock = take(io::stdin().as_fd())?;
-    let host = take(io::stdout().as_fd())?;
-    let nothing = File::options().read(true).write(true).open("/dev/null")?;
-    dup2_stdin(&nothing)?;
-    dup2_stdout(&nothing)?;
-    Ok(Birth { lock, host: host.into() })
+    let host: UnixStream = io::stdin().as_fd().try_clone_to_owned()?.into();
+    host.local_addr()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(host)
 }
 
-fn start(
-    folder: &IncarnationFolder,
-    host: &mut UnixStream,
-    lock: OwnedFd,
-) -> Result<(Supervisor, InitRecord), SpawnError> {
-    let mut start = prepare(folder, host, lock).map_err(SpawnError::Setup)?;
+fn start(host: &UnixStream) -> Result<Option<(Supervisor, InitRecord)>, SpawnError> {
+    let mut said = Parcel::default();
+    let Some(ready) = get_ready(host, &mut said).map_err(SpawnError::Setup)? else { return Ok(None) };
+    let cgroups = ready.cgroups.clone();
+    let carried_out = match wait_for_order(host, said) {
+        Ok(None) => Ok(None),
+        Ok(Some((order, lock))) => carry_out(ready, order, lock).map(Some),
+        Err(error) => Err(SpawnError::Setup(error)),
+    };
+    if !matches!(carried_out, Ok(Some(_))) {
+        cgroups.leave();
+    }
+    carried_out
+}
+
+// All that takes time and is the same for every agent.
+fn get_ready(host: &UnixStream, said: &mut Parcel) -> Result<Option<Ready>, StepError> {
+    let signals = become_init().in_step(Step::BecomeInit)?;
+    let Some(roots) = said.line(host).in_step(Step::ReadOrder)? else { return Ok(None) };
+    let roots = serde_json::from_slice(&roots).in_step(Step::ReadOrder)?;
+    let cgroups = Leaf::reserve(&roots);
+    // Where it is not allowed, init may be taken for what uses the memory, and its agent ends with it.
+    let shield = if cgroups.shares_memory() { Shield::take_up().ok() } else { None };
+    Ok(Some(Ready { signals, cgroups, shield }))
+}
+
+// The lock comes with it. Half an order, of a host that died over it, is not carried out.
+fn wait_for_order(host: &UnixStream, mut said: Parcel) -> Result<Option<(Order, OwnedFd)>, StepError> {
+    said.rest(host).in_step(Step::ReadOrder)?;
+    if said.bytes.is_empty() {
+        return Ok(None);
+    }
+    let order = serde_json::from_slice(&said.bytes).in_step(Step::ReadOrder)?;
+    let lock = said.descriptors.pop().ok_or(io::ErrorKind::InvalidInput).in_step(Step::ReadOrder)?;
+    Ok(Some((order, spawn::out_of_the_way(lock).in_step(Step::ReadOrder)?)))
+}
+
+fn carry_out(ready: Ready, order: Order, lock: OwnedFd) -> Result<(Supervisor, InitRecord), SpawnError> {
+    let mut start = prepare(ready, order, lock).map_err(SpawnError::Setup)?;
     match start.launch() {
         Ok((output, pid)) => start.into_supervisor(output, pid).map_err(SpawnError::Setup),
         Err(error) => {
             start.undo();
             Err(error)
         }
+    }
+}
+
+fn failure(error: SpawnError) -> Reply {
+    match error {
+        SpawnError::Program(source) => {
+            Reply::ProgramFailed { errno: source.raw_os_error().unwrap_or_default() }
+        }
+        SpawnError::Setup(error) => Reply::SetupFailed(error.into()),
     }
 }
 
@@ -109,27 +144,33 @@ struct Start {
     control: UnixListener,
     port: ClaimedPort,
     cgroups: Leaf,
+    shield: Option<Shield>,
     enclosure: Option<Rc<Enclosure>>,
     seal: Seal,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
-fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> Result<Start, StepError> {
-    let signals = become_init().in_step(Step::BecomeInit)?;
-    let mut order = read_order(host).in_step(Step::ReadOrder)?;
+fn prepare(ready: Ready, mut order: Order, lock: OwnedFd) -> Result<Start, StepError> {
+    let Ready { signals, mut cgroups, shield } = ready;
+    let folder = IncarnationFolder::new(&order.folder);
+    // Where it is found by whoever looks for it, and what this process says is the sandbox's to tell.
+    chdir(folder.path()).in_step(Step::MakeFolders)?;
+    let said = open_for_appending(&folder).in_step(Step::OpenLog)?;
+    dup2_stderr(said).in_step(Step::OpenLog)?;
     let limits = ResourceLimits::from(order.limits);
-    agent::make_folders(folder).in_step(Step::MakeFolders)?;
-    agent::write_launcher(folder, &order.args).in_step(Step::MakeFolders)?;
+    agent::make_folders(&folder).in_step(Step::MakeFolders)?;
+    agent::write_launcher(&folder, &order.args).in_step(Step::MakeFolders)?;
     agent::link_code(order.code.as_ref(), &folder.work()).in_step(Step::LinkCode)?;
-    let log = RotatedLog::open(folder, limits.log_bytes).in_step(Step::OpenLog)?;
+    let log = RotatedLog::open(&folder, limits.log_bytes).in_step(Step::OpenLog)?;
     let socket = bind(folder.socket()).in_step(Step::BindSocket)?;
     let control = bind(folder.control()).in_step(Step::BindSocket)?;
     let port = ClaimedPort::any().in_step(Step::ClaimPort)?;
-    let seal = Seal::of(&order, folder, port.number()).in_step(Step::FilterSystemCalls)?;
-    let enclosure = enclose(&order, folder)?;
-    let cgroups = Leaf::make(&order.cgroups, &group_name(folder), &limits).in_step(Step::MakeCgroup)?;
-    let env = agent::environment(&mut order, folder, port.number());
-    let folder = folder.clone();
+    let seal = Seal::of(&order, &folder, port.number()).in_step(Step::FilterSystemCalls)?;
+    let enclosure = enclose(&order, &folder)?;
+    let ours = if enclosure.is_some() { OURS_BEHIND_WALLS } else { 1 };
+    let bound = cgroups.bound(&order.cgroups, &group_name(&folder), &limits, ours);
+    bound.in_step(Step::MakeCgroup)?;
+    let env = agent::environment(&mut order, &folder, port.number());
     Ok(Start {
         folder,
         order,
@@ -141,6 +182,7 @@ fn prepare(folder: &IncarnationFolder, host: &mut UnixStream, lock: OwnedFd) -> 
         control,
         port,
         cgroups,
+        shield,
         enclosure,
         seal,
         env,
@@ -168,7 +210,6 @@ impl Start {
             enclosure.tear_down();
         }
         kill_descendants();
-        self.cgroups.remove();
     }
 
     fn bound_on_processes(&self) -> Option<u64> {
@@ -187,6 +228,7 @@ impl Start {
             env: &self.env,
             folder: &self.folder.work(),
             cgroups: &self.cgroups,
+            shield: self.shield.as_ref(),
             enclosure: self.enclosure.as_deref(),
             seal: &self.seal,
             processes: self.bound_on_processes(),
@@ -211,7 +253,7 @@ impl Start {
             inner_pid: self.enclosure.as_ref().map(|enclosure| enclosure.inner().as_raw()),
             agent_pid: agent.as_raw(),
             port: self.port.number(),
-            cgroups: self.cgroups.paths().to_vec(),
+            cgroups: self.cgroups.paths().map(ToOwned::to_owned).collect(),
             network: self.order.network,
             walls: self.order.walls,
         };
@@ -228,6 +270,7 @@ impl Start {
             env: self.env,
             folder: self.folder.work(),
             cgroups: self.cgroups.clone(),
+            shield: self.shield,
             enclosure: self.enclosure,
             seal: self.seal,
             processes,
@@ -272,14 +315,6 @@ fn become_init() -> io::Result<SignalFd> {
     // Only the host ends a sandbox, and only by the signals above.
     blocked.thread_block()?;
     Ok(SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
-}
-
-fn read_order(host: &mut UnixStream) -> io::Result<Order> {
-    let mut order = Vec::new();
-    // To the end: half an order, of a host that died over it, is not carried out.
-    host.read_to_end(&mut order)?;
-    host.shutdown(Shutdown::Read)?;
-    Ok(serde_json::from_slice(&order)?)
 }
 
 fn bind(path: PathBuf) -> io::Result<UnixListener> {

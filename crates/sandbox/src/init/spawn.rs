@@ -19,7 +19,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
 
 use super::disk;
-use crate::cgroup::Leaf;
+use super::shield::Shield;
+use crate::cgroup::{Entrance, Leaf};
 use crate::walls::sys::{self, Cloned};
 use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Step, StepError};
@@ -36,6 +37,8 @@ pub(super) struct Program<'a> {
     pub(super) env: &'a [(OsString, OsString)],
     pub(super) folder: &'a Path,
     pub(super) cgroups: &'a Leaf,
+    /// What init is protected by, and programs are not to be.
+    pub(super) shield: Option<&'a Shield>,
     /// What it runs inside of, if anything.
     pub(super) enclosure: Option<&'a Enclosure>,
     pub(super) seal: &'a Seal,
@@ -132,12 +135,14 @@ fn become_program(program: Program<'_>, parent: Pid, report: &mut std::fs::File)
 }
 
 fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Result<(), StepError> {
-    // The groups cannot be found by their paths from inside.
+    // It takes rights that are given up inside.
+    program.shield.map_or(Ok(()), Shield::put_down).in_step(Step::EnterCgroup)?;
+    // The group cannot be found by its path from inside.
     let entrance = program.cgroups.entrance().in_step(Step::EnterCgroup)?;
-    if let Some(enclosure) = program.enclosure {
-        go_inside(enclosure, report)?;
+    match program.enclosure {
+        Some(enclosure) => go_inside(enclosure, &entrance, report)?,
+        None => entrance.enter().in_step(Step::EnterCgroup)?,
     }
-    entrance.enter().in_step(Step::EnterCgroup)?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0)).in_step(Step::Fork)?;
     // Init's own signals are blocked for it to read; exec would pass that on.
     SigSet::empty().thread_set_mask().in_step(Step::Fork)?;
@@ -160,9 +165,13 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
 
 // Only the children of a process that enters namespaces are among the processes there. So this one
 // enters and has a sibling, which goes on from here, and leaves.
-fn go_inside(enclosure: &Enclosure, report: &mut std::fs::File) -> Result<(), StepError> {
+fn go_inside(
+    enclosure: &Enclosure,
+    entrance: &Entrance,
+    report: &mut std::fs::File,
+) -> Result<(), StepError> {
     enclosure.enter().in_step(Step::EnterNamespaces)?;
-    match sys::clone(CloneFlags::CLONE_PARENT).in_step(Step::Fork)? {
+    match sys::clone_into(CloneFlags::CLONE_PARENT, entrance.group()).in_step(Step::EnterCgroup)? {
         Cloned::Child => Ok(()),
         Cloned::Parent(pid) => {
             say(report, &Word::Born(pid));

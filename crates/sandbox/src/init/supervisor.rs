@@ -159,6 +159,7 @@ impl Supervisor {
     fn finish(mut self) -> ExitCode {
         self.output.drain();
         let out_of_memory = self.cgroups.ran_out_of_memory();
+        // Where init is in them itself they stay, and the host removes them.
         self.cgroups.remove();
         for socket in [self.folder.socket(), self.folder.control()] {
             // It is of no use any more, but does no harm either.

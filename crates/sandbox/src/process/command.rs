@@ -1,17 +1,17 @@
 //! Running a command inside, by asking init.
 
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::pipe2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 
+use crate::parcel;
 use crate::wire::CommandReply;
 use crate::{Execution, ExitStatus};
 
@@ -37,10 +37,7 @@ fn output() -> io::Result<(Receiver, OwnedFd)> {
 // The first bytes on a new connection fit its buffer, so that this does not wait.
 fn hand_over(control: UnixStream, length: u32, outputs: [OwnedFd; 2]) -> io::Result<UnixStream> {
     let control: StdUnixStream = control.into_std()?;
-    let length = length.to_le_bytes();
-    let descriptors = outputs.each_ref().map(AsRawFd::as_raw_fd);
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    sendmsg::<()>(control.as_raw_fd(), &[IoSlice::new(&length)], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+    parcel::send(&control, &length.to_le_bytes(), &outputs.each_ref().map(AsFd::as_fd))?;
     UnixStream::from_std(control)
 }
 

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod command;
+mod nursery;
 mod post_mortem;
 mod probe;
 mod sandbox;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentcore_protocol::Clock;
+use nursery::Nursery;
 
 use crate::cgroup::CgroupRoots;
 use crate::proc::Proc;
@@ -31,9 +33,12 @@ use crate::{
 /// How [`ProcessKind`] starts sandboxes.
 #[derive(Debug, Clone)]
 pub struct ProcessOptions {
-    /// The program that calls [`init::run`](crate::init::run), and the arguments before the
-    /// folder, such as the host's own program and a hidden subcommand.
+    /// The program that calls [`init::run`](crate::init::run), and its arguments, such as the host's
+    /// own program and a hidden subcommand.
     pub init: Vec<OsString>,
+    /// Whether an init is kept that only waits for its agent, so that a start takes some ten
+    /// milliseconds less. It is another process of this one, idle, and ends with it.
+    pub one_init_ready: bool,
     /// Below which control groups limits are enforced.
     pub cgroups: CgroupRoots,
     /// The walls to put up around each sandbox. Only those that [`probe`](Self::probe) finds
@@ -49,8 +54,14 @@ impl ProcessOptions {
     /// Options with this init, the control groups of this process, no walls, and ten seconds for a
     /// start.
     pub fn new(init: Vec<OsString>) -> Self {
-        let (walls, hidden) = (Walls::new(), Vec::new());
-        Self { init, cgroups: CgroupRoots::discover(), walls, hidden, start_limit: Duration::from_secs(10) }
+        Self {
+            init,
+            one_init_ready: false,
+            cgroups: CgroupRoots::discover(),
+            walls: Walls::new(),
+            hidden: Vec::new(),
+            start_limit: Duration::from_secs(10),
+        }
     }
 
     /// Finds out which walls stand on this machine, by having init put them up for nothing.
@@ -69,6 +80,7 @@ pub struct ProcessKind {
 
 /// What every sandbox of the kind shares.
 struct Context {
+    nursery: Nursery,
     options: ProcessOptions,
     clock: Arc<dyn Clock>,
     proc: Proc,
@@ -91,7 +103,8 @@ impl ProcessKind {
     pub fn with_proc(options: ProcessOptions, clock: Arc<dyn Clock>, proc_root: &Path) -> io::Result<Self> {
         let proc = Proc::new(proc_root);
         let boot_id = proc.boot_id()?;
-        Ok(Self { context: Arc::new(Context { options, clock, proc, boot_id }) })
+        let nursery = Nursery::new(&options);
+        Ok(Self { context: Arc::new(Context { nursery, options, clock, proc, boot_id }) })
     }
 
     /// Which limits of a [`SandboxSpec`] are enforced on this machine.

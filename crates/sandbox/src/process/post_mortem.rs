@@ -26,10 +26,12 @@ pub(super) async fn examine(
     folder: &IncarnationFolder,
     record: Option<&InitRecord>,
 ) -> Option<Exit> {
+    let leaf = Leaf::existing(record.map(|record| record.cgroups.clone()).unwrap_or_default());
     if let Ok(Some(written)) = read_record::<ExitRecord>(&folder.exit_record()) {
+        // Init cannot remove what it is in.
+        leaf.remove();
         return Some(written.exit());
     }
-    let leaf = Leaf::existing(record.map(|record| record.cgroups.clone()).unwrap_or_default());
     sweep(context, folder, &leaf).await;
     let out_of_memory = leaf.ran_out_of_memory();
     leaf.remove();

@@ -2,20 +2,20 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use super::nursery::{Newborn, Nursery};
 use super::sandbox::ProcessSandbox;
 use super::{Context, blocking};
 use crate::folder::{IncarnationFolder, InitRecord};
-use crate::log::open_for_appending;
+use crate::parcel;
 use crate::pidfd::PidFd;
 use crate::removal::remove_tree;
 use crate::wire::{Order, Reply, StepError};
@@ -70,11 +70,16 @@ async fn run(
     folder: &IncarnationFolder,
 ) -> Result<Arc<ProcessSandbox>, StartError> {
     check_network(context, spec)?;
-    let (command, at) = (context.options.init.clone(), folder.clone());
-    let newborn = blocking(move || give_birth(command, &at)).await;
-    let Newborn { init, host } = newborn.map_err(|source| setup("start the init process", source))??;
-    let conversation = tokio::time::timeout(context.options.start_limit, converse(context, spec, host));
+    let order = serde_json::to_vec(&Order::new(spec, &context.options, &context.boot_id));
+    let order = order.map_err(|source| setup("put down what to start", source.into()))?;
+    let (giving, at) = (Arc::clone(context), folder.clone());
+    let given = blocking(move || give_order(&giving.nursery, order, &at)).await;
+    let Ordered { newborn: Newborn { init, host }, rest } =
+        given.map_err(|source| setup("start the init process", source))??;
+    let conversation = tokio::time::timeout(context.options.start_limit, converse(host, &rest));
     let reply = conversation.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let next = Arc::clone(context);
+    tokio::task::spawn_blocking(move || next.nursery.refill());
     match reply {
         Ok(Reply::Started(record)) => {
             ProcessSandbox::watch(Arc::clone(context), folder.clone(), record, init)
@@ -93,10 +98,10 @@ async fn run(
     }
 }
 
-/// An init that waits for its order.
-struct Newborn {
-    init: PidFd,
-    host: StdUnixStream,
+/// An init on its way, and what it has not been told yet.
+struct Ordered {
+    newborn: Newborn,
+    rest: Vec<u8>,
 }
 
 // Whether the folder was there before.
@@ -108,27 +113,19 @@ fn make(folder: &IncarnationFolder) -> io::Result<bool> {
 
 // The lock is taken here and handed on, so that there is no moment in which init lives without
 // it: a host that comes after us cannot take a starting sandbox for a dead one.
-fn give_birth(command: Vec<std::ffi::OsString>, folder: &IncarnationFolder) -> Result<Newborn, StartError> {
+fn give_order(
+    nursery: &Nursery,
+    mut order: Vec<u8>,
+    folder: &IncarnationFolder,
+) -> Result<Ordered, StartError> {
     let lock = take_lock(folder).map_err(|source| setup("lock the sandbox's folder", source))?;
-    let birth = || -> io::Result<Newborn> {
-        let (host, theirs) = StdUnixStream::pair()?;
-        let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let log = open_for_appending(folder)?;
-        let init = Command::new(program)
-            .args(args)
-            .arg(folder.path())
-            // Agents may read init's environment, and the host's holds secrets.
-            .env_clear()
-            .stdin(Stdio::from(lock))
-            .stdout(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(Stdio::from(log))
-            .spawn()?;
-        // It is our child and not waited for, so the number is still its own.
-        let init = PidFd::open(init.id().cast_signed())?;
-        host.set_nonblocking(true)?;
-        Ok(Newborn { init, host })
+    let newborn = nursery.take().map_err(|source| setup("start the init process", source))?;
+    let sent = match parcel::send(&newborn.host, &order, &[lock.as_fd()]) {
+        // An init that ends early says more by its reply than by a broken pipe.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => order.len(),
+        sent => sent.map_err(|source| setup("tell the init process what to start", source))?,
     };
-    birth().map_err(|source| setup("start the init process", source))
+    Ok(Ordered { newborn, rest: order.split_off(sent) })
 }
 
 // The lock belongs to the open file, and holds until the last copy of that is closed.
@@ -145,11 +142,10 @@ fn take_lock(folder: &IncarnationFolder) -> io::Result<File> {
     Ok(file)
 }
 
-async fn converse(context: &Context, spec: &SandboxSpec, host: StdUnixStream) -> io::Result<Reply> {
-    let order = Order::new(spec, &context.options, &context.boot_id);
+async fn converse(host: StdUnixStream, rest: &[u8]) -> io::Result<Reply> {
     let mut host = UnixStream::from_std(host)?;
     // An init that ends early says more by its reply than by a broken pipe.
-    let _ = host.write_all(&serde_json::to_vec(&order)?).await;
+    let _ = host.write_all(rest).await;
     let _ = host.shutdown().await;
     let mut reply = Vec::new();
     match host.read_to_end(&mut reply).await {

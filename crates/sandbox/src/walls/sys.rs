@@ -20,15 +20,26 @@ pub(crate) enum Cloned {
     Child,
 }
 
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Makes a process with new namespaces. With `CLONE_PARENT` it is a sibling, else a child that
 /// signals its end by SIGCHLD.
 ///
 /// Only for processes with one thread: in a child of any other, nothing but system calls works.
 pub(crate) fn clone(flags: CloneFlags) -> io::Result<Cloned> {
+    clone_into(flags, None)
+}
+
+/// The same, with the new process born in a control group of version 2.
+pub(crate) fn clone_into(flags: CloneFlags, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let sibling = flags.contains(CloneFlags::CLONE_PARENT);
     // SAFETY: an all-zero clone_args asks for nothing.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from(flags.bits().cast_unsigned());
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
     args.exit_signal = if sibling { 0 } else { libc::SIGCHLD as u64 };
     // SAFETY: without CLONE_VM the child gets a copy of everything, the stack included, so that it
     // goes on from here as after fork; the caller has one thread.
@@ -144,4 +155,43 @@ pub(crate) fn leave(code: i32) -> ! {
 
 fn c_string(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    use nix::sys::wait::waitpid;
+    use nix::unistd::pipe;
+
+    use super::*;
+    use crate::CgroupRoots;
+
+    #[test]
+    fn a_process_is_born_in_its_group() {
+        let name = format!("agentcore-test-birth-{}", std::process::id());
+        let group = CgroupRoots::discover().unified.map(|root| root.join(name));
+        let Some(group) = group.filter(|group| fs::create_dir(group).is_ok()) else {
+            println!("skipped: there are no control groups of version 2 to be made");
+            return;
+        };
+        let folder = File::open(&group).unwrap();
+        let (read, write) = pipe().unwrap();
+        match clone_into(CloneFlags::empty(), Some(folder.as_fd())).unwrap() {
+            Cloned::Child => {
+                drop(write);
+                // Until the parent has looked.
+                let _ = nix::unistd::read(&read, &mut [0]);
+                leave(0)
+            }
+            Cloned::Parent(child) => {
+                let inside = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+                drop(write);
+                waitpid(child, None).unwrap();
+                fs::remove_dir(&group).unwrap();
+                assert_eq!(inside.trim(), child.to_string());
+            }
+        }
+    }
 }

@@ -52,8 +52,14 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
+    /// As a host has it, behind what walls stand here.
     pub(crate) fn with(cgroups: CgroupRoots) -> Self {
-        Self::from(ProcessOptions { cgroups, walls: standing(), ..ProcessOptions::new(vec![init()]) })
+        Self::from(ProcessOptions {
+            cgroups,
+            walls: standing(),
+            one_init_ready: true,
+            ..ProcessOptions::new(vec![init()])
+        })
     }
 
     /// Behind these walls and no others.

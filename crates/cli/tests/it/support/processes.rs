@@ -21,7 +21,7 @@ impl Sandboxed {
 
     /// Whether it is ours, not the agent's.
     pub(super) fn is_init(&self) -> bool {
-        self.command.contains(" __init ")
+        self.command.ends_with(" __init ")
     }
 
     /// What it has in common with this process that it should not, and which rights it has left.
@@ -48,7 +48,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 }
 
 /// The processes of the sandboxes of a project: every one names the folder of its incarnation in
-/// its environment, or (an init) in its arguments.
+/// its environment, or (an init) runs in it.
 pub(crate) fn below(project: &Path) -> Vec<Sandboxed> {
     let folder = project.join(".agentcore/i/").into_os_string().into_string().unwrap();
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -59,7 +59,9 @@ pub(crate) fn below(project: &Path) -> Vec<Sandboxed> {
                 fs::read(entry.path().join(file)).map(|it| String::from_utf8_lossy(&it).into_owned())
             };
             let command = read("cmdline").ok()?.replace('\0', " ");
-            let belongs = command.contains(&folder) || read("environ").is_ok_and(|it| it.contains(&folder));
+            let runs_inside = fs::read_link(entry.path().join("cwd"))
+                .is_ok_and(|it| it.to_string_lossy().starts_with(&folder));
+            let belongs = runs_inside || read("environ").is_ok_and(|it| it.contains(&folder));
             // A zombie has no command line, and is gone as soon as its parent looks.
             (belongs && !command.is_empty()).then_some(Sandboxed { pid, command })
         })

@@ -104,6 +104,35 @@ async fn a_host_killed_in_the_middle_of_a_start_leaves_a_sandbox_or_none() {
 }
 
 #[tokio::test]
+async fn an_init_that_nobody_needed_leaves_with_its_host() {
+    let bench = Processes::new();
+    let folder = bench.next_folder();
+    let host = host(&folder);
+    // The one of the session, and the next, which is ready.
+    let id = host.id();
+    until("the next is ready", || folder.join("init.json").exists() && inits_of(id).len() == 2).await;
+    let inits = inits_of(id);
+    kill_host(host);
+    until("one has left", || inits.iter().filter(|init| is_there(**init)).count() == 1).await;
+    let sandbox = adopted(&bench, &folder).await;
+    kill(&*sandbox).await;
+    until("both have left", || !inits.iter().any(|init| is_there(*init))).await;
+}
+
+fn inits_of(host: u32) -> Vec<u32> {
+    // Whichever of its threads started them.
+    let threads = std::fs::read_dir(format!("/proc/{host}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
+}
+
+fn is_there(process: u32) -> bool {
+    Path::new(&format!("/proc/{process}")).exists()
+}
+
+#[tokio::test]
 async fn what_ran_before_a_reboot_is_gone() {
     let bench = Processes::new();
     let spec = bench.shell("exec sleep 1000");

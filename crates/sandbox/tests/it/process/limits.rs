@@ -1,5 +1,6 @@
 //! Limits where the machine's own control groups can be written.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentcore_sandbox::{
@@ -90,30 +91,59 @@ print('used', (time.process_time() - used) < 0.35)
 
 #[tokio::test]
 async fn groups_are_removed_with_the_sandbox() {
-    let roots = CgroupRoots::discover();
     let Some(bench) = enforced(|limits| limits.memory && limits.processes) else { return };
     let mut spec = bench.shell("exec sleep 1000");
-    spec.folder = bench.next_folder().join(format!("{:x}", std::process::id()));
     spec.limits = ResourceLimits {
         memory_bytes: Some(64 << 20),
         processes: Some(10),
         cpus: Some(1.0),
         ..ResourceLimits::default()
     };
-    let name = format!("agentcore-{:x}", std::process::id());
-    let all = [&roots.unified, &roots.memory, &roots.pids, &roots.cpu];
-    let exist = || all.iter().any(|root| root.as_ref().is_some_and(|root| root.join(&name).exists()));
     let sandbox = bench.run(&spec).await;
-    assert!(exist());
+    let groups = groups(&spec.folder);
+    assert!(!groups.is_empty() && groups.iter().all(|group| group.exists()), "{groups:?}");
     kill(&*sandbox).await;
-    assert!(!exist());
+    assert!(!groups.iter().any(|group| group.exists()), "{groups:?}");
 
     let sandbox = bench.run(&spec).await;
-    assert!(exist());
+    let groups = self::groups(&spec.folder);
+    assert!(!groups.is_empty() && groups.iter().all(|group| group.exists()), "{groups:?}");
     crate::bench::kill_init(&spec.folder).await;
     let ended = tokio::time::timeout(Duration::from_secs(30), sandbox.wait()).await.unwrap();
     assert_eq!(ended.status, ExitStatus::Signal(9));
-    assert!(!exist());
+    assert!(!groups.iter().any(|group| group.exists()), "{groups:?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_may_not_start_leaves_no_group() {
+    let roots = CgroupRoots::discover();
+    let Some(bench) = enforced(|limits| limits.memory && limits.processes) else { return };
+    let mut spec = bench.program("/no/such/program", &[]);
+    spec.limits = ResourceLimits { memory_bytes: Some(64 << 20), ..ResourceLimits::default() };
+    let of_our_inits = || -> Vec<PathBuf> {
+        let roots = [&roots.unified, &roots.memory, &roots.pids].into_iter().flatten();
+        let groups =
+            roots.flat_map(|root| std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()));
+        // Those of other tests come and go.
+        groups.filter(|group| is_abandoned(group)).collect()
+    };
+    let before = of_our_inits();
+    assert!(bench.kind().start(&spec).await.is_err());
+    until("nothing is left", || of_our_inits().iter().all(|group| before.contains(group))).await;
+}
+
+/// Whether it is an init's group whose init has ended.
+fn is_abandoned(group: &Path) -> bool {
+    let name = group.file_name().unwrap().to_string_lossy().into_owned();
+    let init = name.strip_prefix("agentcore-init-").and_then(|rest| rest.split('-').next());
+    init.is_some_and(|init| !Path::new("/proc").join(init).exists())
+}
+
+fn groups(folder: &Path) -> Vec<PathBuf> {
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("init.json")).unwrap()).unwrap();
+    let groups = record["cgroups"].as_array().unwrap();
+    groups.iter().map(|group| group.as_str().unwrap().into()).collect()
 }
 
 fn with_disk(bytes: u64) -> ResourceLimits {
