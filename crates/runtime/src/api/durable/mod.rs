@@ -102,8 +102,8 @@ pub(super) async fn invoke(
         Err(error) => return surface.error(error.into()),
     };
     let key = received.hash.and_then(|request| Some(Idempotency { key: asked.key.clone()?, request }));
-    let taken = Incoming { id, target, headers: parts.headers, received, is_async: asked.respond_async }
-        .take(api.clone(), key);
+    let waits = !asked.respond_async || !asked.wait.is_zero();
+    let taken = Incoming { id, target, headers: parts.headers, received, waits }.take(api.clone(), key);
     // Who leaves in between does not leave an invocation behind that is on record and that nobody runs.
     match carried_on(taken, |_| async {}).await {
         Ok((known, stamp)) => stamp.on(respond::respond(&api, known, &asked, surface).await),
@@ -117,7 +117,8 @@ struct Incoming {
     target: Target,
     headers: HeaderMap,
     received: Received,
-    is_async: bool,
+    /// Its caller waits for the answer.
+    waits: bool,
 }
 
 impl Incoming {
@@ -150,7 +151,7 @@ impl Incoming {
         api: &Arc<Api>,
         idempotency: Option<Idempotency>,
     ) -> Result<(Known, Stamp), ApiError> {
-        let Self { id, target, headers, received, is_async } = self;
+        let Self { id, target, headers, received, waits } = self;
         let call = Call::begin_as(api, &target.key, target.agent, id)?;
         let stamp = call.stamp();
         let request = Request { headers: call.headers(&headers), payload: received.payload };
@@ -161,7 +162,7 @@ impl Incoming {
             accepted_at: api.clock.timestamp(),
             // Whoever waits for the answer need not wait for a second write. Whoever does not is better
             // served with an invocation that the next host can still begin.
-            started: !is_async && call.session().is_ready(),
+            started: waits && call.session().is_ready(),
             idempotency,
             request: kept(&request),
         };
