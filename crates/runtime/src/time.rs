@@ -28,6 +28,13 @@ impl Moment {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
+    /// The first point not before `self` that is a multiple of `step` after the host's start.
+    pub(crate) fn onto(self, step: Duration) -> Self {
+        let step = micros(step).max(1);
+        let past = self.0.rem_euclid(step);
+        if past == 0 { self } else { Self(self.0.saturating_add(step - past)) }
+    }
+
     /// The point `duration` earlier.
     pub(crate) fn earlier_by(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(micros(duration)))
@@ -107,5 +114,13 @@ mod tests {
         let clock = HostClock::start(Arc::new(SystemClock));
         let tomorrow = Timestamp::from_unix_millis(clock.timestamp().unix_millis() + 86_400_000);
         assert_eq!(clock.moment_of(tomorrow), clock.now());
+    }
+
+    #[test]
+    fn a_step_begins_at_a_multiple_of_its_length() {
+        let step = Duration::from_micros(20);
+        for (at, next) in [(0, 0), (1, 20), (20, 20), (-1, 0), (-20, -20), (-39, -20)] {
+            assert_eq!(Moment::from_micros(at).onto(step), Moment::from_micros(next), "{at}");
+        }
     }
 }

@@ -31,6 +31,8 @@ use crate::time::Moment;
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest and longest wait between two pings of a session that starts.
 const START_RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// Pings are sent at multiples of this: what wakes the host for one session serves those beside it too.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// How long after a SIGKILL that had no effect the next one follows.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 /// What a session that was adopted has left at least, so that its callers can come back.
@@ -286,7 +288,7 @@ impl Lifecycle {
         if let State::Stopping { .. } = self.state {
             return;
         }
-        self.next_ping = Some(now + self.rules.ping_interval);
+        self.next_ping = Some((now + self.rules.ping_interval).onto(TOGETHER));
         let silence = self.silence.take();
         let was_silent = silence.is_some();
         let before = std::mem::replace(&mut self.state, State::Active { status });
@@ -352,7 +354,7 @@ impl Lifecycle {
                 self.next_ping = Some(now + wait.min(START_RETRY.1));
             }
             State::Active { .. } | State::Idle { .. } => {
-                self.next_ping = Some(now + self.rules.ping_interval);
+                self.next_ping = Some((now + self.rules.ping_interval).onto(TOGETHER));
                 if self.silence.is_none() {
                     actions.push(Action::Record(Note::Unresponsive { problem: problem.clone() }));
                 }
