@@ -11,8 +11,8 @@
 //! [`python`] is how agents written in Python are started, [`IncarnationFolder`] what a process
 //! sandbox keeps on disk, [`CgroupRoots`] where its limits are enforced.
 //!
-//! Without the feature `sessions`, which is on by default, nothing is left but [`threads`]: agents
-//! need that, and none of the rest.
+//! Without the feature `sessions`, which is on by default, nothing is left but [`threads`] and
+//! [`UnixIo`]: agents need those, and none of the rest.
 
 #[cfg(feature = "sessions")]
 mod cgroup;
@@ -38,6 +38,8 @@ mod process;
 pub mod python;
 #[cfg(feature = "sessions")]
 mod removal;
+#[cfg(unix)]
+mod stream;
 pub mod threads;
 #[cfg(feature = "sessions")]
 mod walls;
@@ -59,5 +61,7 @@ pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
 pub use process::{ProcessKind, ProcessOptions};
 #[cfg(feature = "sessions")]
 pub use removal::remove_tree;
+#[cfg(unix)]
+pub use stream::UnixIo;
 #[cfg(feature = "sessions")]
 pub use walls::{Missing, NetworkMode, Shortfall, Wall, WallReport, Walls};

@@ -8,7 +8,7 @@ use agentcore_protocol::agent::{DEFAULT_PORT, env};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
+use {agentcore_sandbox::UnixIo, tokio::net::UnixListener};
 
 use crate::error::ServeError;
 
@@ -25,7 +25,7 @@ pub enum Listener {
 pub(super) enum Accepted {
     Tcp(TcpStream),
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(UnixIo),
 }
 
 impl Listener {
@@ -39,7 +39,10 @@ impl Listener {
                 Ok(Accepted::Tcp(stream))
             }
             #[cfg(unix)]
-            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Accepted::Unix(UnixIo::new(stream.into_std()?)?))
+            }
         }
     }
 }

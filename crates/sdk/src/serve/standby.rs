@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use agentcore_protocol::agent::PING_PATH;
+use agentcore_sandbox::UnixIo;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::io::unix::AsyncFd;
@@ -117,7 +118,7 @@ impl Waiting {
             }),
             Self::Unix(listener) => listener.accept().and_then(|(stream, _)| {
                 stream.set_nonblocking(true)?;
-                tokio::net::UnixStream::from_std(stream).map(Accepted::Unix)
+                UnixIo::new(stream).map(Accepted::Unix)
             }),
         };
         match accepted {
