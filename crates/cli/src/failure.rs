@@ -23,8 +23,13 @@ impl Failure {
     }
 
     /// Adds what to do next.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        self.hints(Some(hint.into()))
+    }
+
+    /// Adds what to do next, where that is known.
+    pub(crate) fn hints(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
         self
     }
 }
