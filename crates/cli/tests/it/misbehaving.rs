@@ -73,6 +73,7 @@ async fn an_agent_that_never_listens_is_given_up() {
     assert!(!done.success() && done.stderr.contains("waiting"), "the end of its log: {done:?}");
     let shown = project.json(&["sessions", "show", "--json"]).await;
     assert_eq!(shown["reason"]["kind"], "StartupFailed", "{shown}");
+    assert!(shown["reason"]["detail"].as_str().unwrap().contains("the latest has hung for"), "{shown}");
     host.end(Signal::SIGTERM).await;
     project.expect_no_processes().await;
 }
