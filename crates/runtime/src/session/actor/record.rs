@@ -90,9 +90,10 @@ impl Actor {
             State::Stopped { .. } => (Phase::Stopped, None),
         };
         let clock = &self.environment.clock;
-        let published = Published {
+        let mut published = Published {
             phase,
             ping_status: self.ping_status,
+            status_since: clock.now(),
             idle_since,
             idle_deadline: self.life.idle_deadline(),
             life_ends: self.life.life_ends(),
@@ -103,6 +104,9 @@ impl Actor {
             self.session.gate.close();
         }
         let changed = self.session.published.send_if_modified(|current| {
+            if published.status() == current.status() {
+                published.status_since = current.status_since;
+            }
             let changed = *current != published;
             *current = published.clone();
             changed
