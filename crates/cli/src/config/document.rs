@@ -28,6 +28,8 @@ pub(crate) enum DocumentError {
     Syntax { path: PathBuf, source: yaml_serde::Error },
     #[error("{path} holds no mapping at its top: it is no agent configuration")]
     NoMapping { path: PathBuf },
+    #[error("{path}: {at} is {found}, where {wanted} is meant")]
+    Unfit { path: PathBuf, at: String, found: &'static str, wanted: &'static str },
     #[error("{path}: {at}: {source}")]
     Shape { path: PathBuf, at: String, source: yaml_serde::Error },
     #[error("{path}: {at} is no mapping, so nothing can be set below it")]
@@ -89,6 +91,23 @@ impl Document {
                 at: keys.join("."),
                 source,
             }),
+        }
+    }
+
+    /// Refuses a value that does not pass, unless it is missing or null.
+    pub(crate) fn expect(
+        &self,
+        keys: &[&str],
+        wanted: &'static str,
+        passes: impl FnOnce(&Value) -> bool,
+    ) -> Result<(), DocumentError> {
+        match self.value(keys) {
+            None | Some(Value::Null) => Ok(()),
+            Some(value) if passes(value) => Ok(()),
+            Some(value) => {
+                let (path, at) = (self.path.clone(), keys.join("."));
+                Err(DocumentError::Unfit { path, at, found: what(value), wanted })
+            }
         }
     }
 
@@ -161,6 +180,18 @@ impl Document {
         let text = yaml_serde::to_string(&self.root)
             .map_err(|source| failed(io::Error::new(io::ErrorKind::InvalidData, source)))?;
         write_atomically(&self.path, text.as_bytes()).map_err(failed)
+    }
+}
+
+fn what(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Sequence(_) => "a list",
+        Value::Mapping(_) => "a mapping",
+        Value::Tagged(_) => "a value with a tag",
     }
 }
 

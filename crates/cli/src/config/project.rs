@@ -64,6 +64,7 @@ impl Project {
 
     fn from_document(folder: &Path, mut document: Document) -> Result<Self, ProjectError> {
         lift_single_agent(&mut document);
+        check_shape(&document)?;
         Ok(Self { folder: folder.to_owned(), document })
     }
 
@@ -107,6 +108,15 @@ impl Project {
         };
         let entry = self.document.get(&["agents", &name])?.unwrap_or_default();
         Ok((name, entry))
+    }
+
+    /// What the file says of the agent called `name`, if it is there.
+    pub(crate) fn agent_if_any(&self, name: &AgentName) -> Result<Option<AgentEntry>, ProjectError> {
+        match self.agent(Some(name.as_str())) {
+            Ok((_, entry)) => Ok(Some(entry)),
+            Err(ProjectError::NoAgents(_) | ProjectError::UnknownAgent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds an agent, or changes it, and makes it the default one.
@@ -193,6 +203,25 @@ impl Project {
             Ok(outcome)
         })
     }
+}
+
+/// What cannot be meant is refused when it is read: nothing of it would be found later.
+fn check_shape(document: &Document) -> Result<(), DocumentError> {
+    document.expect(&["default_agent"], "the name of an agent", Value::is_string)?;
+    let named = "a mapping from names to agents";
+    document.expect(&["agents"], named, Value::is_mapping)?;
+    document.expect(&["agents"], "a mapping whose keys are texts", |agents| {
+        agents.as_mapping().is_some_and(|agents| agents.keys().all(Value::is_string))
+    })?;
+    let agents = document.value(&["agents"]).and_then(Value::as_mapping);
+    let names = agents.into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
+    for name in names {
+        document.expect(&["agents", name], "a mapping", Value::is_mapping)?;
+        for part in ["aws", "bedrock_agentcore"] {
+            document.expect(&["agents", name, part], "a mapping", Value::is_mapping)?;
+        }
+    }
+    Ok(())
 }
 
 /// Files of the toolkit's first versions hold a single agent at the top: it becomes an agent like
@@ -338,6 +367,24 @@ mod tests {
         let session: SessionId = uuid::Uuid::nil().into();
         project.set_session("solo", Some(&session)).unwrap();
         assert!(text(&project).starts_with("default_agent: solo"), "{}", text(&project));
+    }
+
+    #[test]
+    fn a_file_of_another_shape_says_what_is_wrong_with_it() {
+        for (text, problem) in [
+            ("agents: [1, 2]", "agents is a list, where a mapping from names to agents is meant"),
+            ("agents: {1: {}}", "agents is a mapping, where a mapping whose keys are texts is meant"),
+            ("agents: {a: main.py}", "agents.a is a text, where a mapping is meant"),
+            ("agents: {a: {aws: 5}}", "agents.a.aws is a number, where a mapping is meant"),
+            ("default_agent: [a]", "default_agent is a list, where the name of an agent is meant"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(FILE_NAME), text).unwrap();
+            for opened in [Project::find(folder.path()), Project::open_or_new(folder.path())] {
+                let error = opened.unwrap_err().to_string();
+                assert!(error.contains(FILE_NAME) && error.ends_with(problem), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ async fn every_error_says_what_to_do() {
         (&["deploy"], "--endpoint URL"),
         (&["configure"], "name the file to run"),
         (&["configure", "-e", "gone.py"], "name a file or folder that is there"),
+        (&["configure", "-e", "gone.py", "-p", "mcp"], "leave --protocol out"),
         (&["invoke", "hi", "--endpoint", "http://127.0.0.1:1"], "agentcore launch -l"),
         (&["sessions", "list", "--endpoint", "ftp://x"], "http://127.0.0.1:8080"),
         (&["status", "--project", "gone"], "there is no folder"),
@@ -61,6 +62,23 @@ async fn every_error_says_what_to_do() {
         assert!(done.stderr.contains(hint) && done.stdout.is_empty(), "{arguments:?}: {done:?}");
     }
     assert_eq!(project.run(&["invoke"]).await.code, Some(2), "a wrong command line is a case of its own");
+}
+
+#[tokio::test]
+async fn a_configuration_of_another_shape_is_refused_with_what_to_do() {
+    let project = Project::new();
+    project.file("one.py", "");
+    for text in ["agents: [1, 2]\n", "- 1\n", "agents: {a: {aws: {region: [1]}}}\n", "agents: [\n"] {
+        project.file(".bedrock_agentcore.yaml", text);
+        for arguments in [&["configure", "list"][..], &["configure", "-e", "one.py", "-n", "a"]] {
+            let done = project.run(arguments).await;
+            assert_eq!(done.code, Some(1), "{text}{arguments:?}: {done:?}");
+            assert!(done.stderr.contains(".bedrock_agentcore.yaml"), "{done:?}");
+            assert!(done.stderr.contains("hint: correct it there"), "{done:?}");
+        }
+        let left = std::fs::read_to_string(project.path().join(".bedrock_agentcore.yaml")).unwrap();
+        assert_eq!(left, text, "nothing was written over");
+    }
 }
 
 #[tokio::test]
