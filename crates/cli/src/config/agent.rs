@@ -110,8 +110,16 @@ impl AgentEntry {
 
     /// The protocol the agent speaks, in capitals.
     pub(crate) fn protocol(&self) -> String {
-        let configured = self.aws.as_ref().and_then(|aws| aws.protocol_configuration.as_ref());
-        configured.and_then(|it| it.server_protocol.as_deref()).unwrap_or("HTTP").to_uppercase()
+        self.said_protocol().unwrap_or("HTTP").to_uppercase()
+    }
+
+    /// Whether the file says which protocol that is.
+    pub(crate) fn says_protocol(&self) -> bool {
+        self.said_protocol().is_some()
+    }
+
+    fn said_protocol(&self) -> Option<&str> {
+        self.aws.as_ref()?.protocol_configuration.as_ref()?.server_protocol.as_deref()
     }
 
     /// How long its sessions live, as configured.
