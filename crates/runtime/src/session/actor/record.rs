@@ -66,6 +66,16 @@ impl Actor {
         self.environment.store.enqueue(Write::Happened { incarnation, entries, change: None }).await;
     }
 
+    /// A host that leaves takes every connection with it.
+    pub(super) async fn tell_what_is_cut_off(&mut self) {
+        let detail = match self.session.in_flight() {
+            0 => return,
+            1 => "the host left with a request in flight".to_owned(),
+            several => format!("the host left with {several} requests in flight"),
+        };
+        self.note("cut_off", detail).await;
+    }
+
     /// When the agent is to blame, the end of its log tells why.
     async fn listen_to_last_words(&mut self) {
         let failed = reason_of(self.life.state()).is_some_and(|reason| reason.kind.is_failure());
