@@ -235,15 +235,3 @@ async fn a_cargo_project_is_built_and_served() {
     let broken = project.run(&["launch", "-l", "--port", "0"]).await;
     assert!(!broken.success() && broken.stderr.contains("cargo build failed"), "{broken:?}");
 }
-
-#[tokio::test]
-async fn the_items_of_a_stream_are_printed_as_they_come() {
-    let project = Project::new();
-    let stream =
-        "HTTP/1.1 200 OK\\ncontent-type: text/event-stream\\n\\ndata: {\"n\": 1}\\n\\ndata: \"two\"\\n\\n";
-    project.executable("stream.sh", &agent::raw_script(stream));
-    project.configure("stream.sh", &[]).await;
-    let host = project.launch(&[]).await;
-    assert_eq!(project.expect(&["invoke", "{}", "-l"]).await, "{\"n\": 1}\n\"two\"\n");
-    host.interrupt().await;
-}
