@@ -71,12 +71,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         return deploy::run(args, context).await;
     }
     let project = context.project()?;
-    let hold = Signals::listen()?.and_hangup()?;
     host::log_to_stderr("warn");
     let agents = host::launchables(&project, args.agent.as_deref(), args.lifecycle())?;
     let definitions =
         host::definitions(agents, environment::shell_environment(&args.env), &args.read_only).await?;
 
+    // Not before: there is nothing to end yet, and whoever interrupts a build wants to be rid of it.
+    let hold = Signals::listen()?.and_hangup()?;
     let mut options = host_options(&project, args.port);
     keep_out_of_version_control(&options.state)?;
     options.default_agent = definitions.first().map(|agent| agent.name.clone());

@@ -1,9 +1,11 @@
 //! Launch, invoke, look, stop.
 
+use std::os::unix::process::ExitStatusExt;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Project, agent, eventually, http, processes, session_id};
+use crate::support::{PATIENCE, Project, agent, eventually, http, processes, session_id};
 
 #[tokio::test]
 async fn a_session_keeps_its_memory_and_no_two_share_one() {
@@ -234,4 +236,33 @@ async fn a_cargo_project_is_built_and_served() {
     project.file("writer/src/main.rs", "fn main() { broken }");
     let broken = project.run(&["launch", "-l", "--port", "0"]).await;
     assert!(!broken.success() && broken.stderr.contains("cargo build failed"), "{broken:?}");
+}
+
+/// Says that it runs, and goes on for as long as the project is there.
+const SLOW_BUILD: &str = r#"
+fn main() {
+    let folder = std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
+    std::fs::write(folder.join("builds"), "").unwrap();
+    while folder.join("build.rs").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+"#;
+
+#[tokio::test]
+async fn a_launch_that_still_builds_ends_when_it_is_interrupted() {
+    let project = Project::new();
+    std::fs::create_dir_all(project.path().join("slow/src")).unwrap();
+    project.file("slow/Cargo.toml", "[package]\nname = \"slow\"\nedition = \"2024\"\n[workspace]\n");
+    project.file("slow/build.rs", SLOW_BUILD);
+    project.file("slow/src/main.rs", "fn main() {}");
+    project.configure("slow", &[]).await;
+    let mut launch = project.start(&["launch", "-l", "--port", "0"]);
+    eventually("it builds", || async { project.path().join("slow/builds").exists().then_some(()) }).await;
+    processes::signal(launch.id().unwrap(), Signal::SIGINT);
+    let ended = tokio::time::timeout(PATIENCE, launch.wait()).await.expect("it goes on building").unwrap();
+    assert_eq!(ended.signal(), Some(Signal::SIGINT as i32), "{ended}");
+    // In a terminal the build ends by the same signal.
+    std::fs::remove_file(project.path().join("slow/build.rs")).unwrap();
+    assert!(!project.path().join(".agentcore").exists(), "nothing was begun");
 }
