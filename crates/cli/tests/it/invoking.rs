@@ -58,6 +58,8 @@ async fn what_is_said_of_the_caller_reaches_the_agent() {
     ] {
         assert!(lines.contains(&json!(header)), "{header}: {heads}");
     }
+    let broken = project.run(&["invoke", "{prompt: 1}", "-l"]).await;
+    assert!(broken.stderr.contains("note: sent as a text, for it is no JSON"), "{broken:?}");
     let wrong = project.run(&["invoke", "{}", "-l", "-u", "two\nlines"]).await;
     assert!(!wrong.success() && wrong.stderr.contains("the user id cannot be sent"), "{wrong:?}");
     host.interrupt().await;
@@ -96,5 +98,5 @@ async fn an_agent_that_serves_by_itself_is_invoked_without_a_host() {
     assert!(failed.stderr.contains("what the agent wrote is where it was started"), "{failed:?}");
     agent.kill().await.unwrap();
     let gone = invoke("hello").await;
-    assert!(!gone.success() && gone.stderr.contains("hint: "), "{gone:?}");
+    assert!(!gone.success() && gone.stderr.contains("hint: start it by itself"), "{gone:?}");
 }

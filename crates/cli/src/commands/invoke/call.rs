@@ -6,11 +6,12 @@ use http::HeaderMap;
 use uuid::Uuid;
 
 use super::Args;
-use crate::client::model::Agents;
+use crate::client::model::{Agents, HostInfo};
 use crate::client::{ClientError, Endpoint, HostClient};
 use crate::commands::answer;
 use crate::config::project::Project;
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::output;
 use crate::remote::Remote;
 
@@ -46,6 +47,9 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
         return Ok(Call { client, url, project: None, agent, place: Place::Host, session, continues: false });
     };
     let (agent, entry) = project.agent(args.agent.as_deref())?;
+    if context.knows_no_host() {
+        tell_of_strangers(&client, &project).await;
+    }
     let remembered = entry.session_id().and_then(|id| id.parse::<SessionId>().ok());
     let session = args.session_id.clone().or_else(|| fresh(args)).or_else(|| remembered.clone());
     let session = match session {
@@ -59,6 +63,18 @@ async fn hosted_call(args: &Args, context: &Context) -> anyhow::Result<Call> {
     // Before the call, so that one that is cut short can be asked about.
     call.remember();
     Ok(call)
+}
+
+/// Where no host is known of, whoever has the usual port is asked. It may be another project's host, with an
+/// agent of the same name.
+async fn tell_of_strangers(client: &HostClient, project: &Project) {
+    if let Ok(host) = client.get::<HostInfo>("/host", &[]).await {
+        let (here, there) = (project.folder().display(), host.state);
+        output::note(format_args!(
+            "note: no host runs for {here}; the one at {} does, whose state is in {there}",
+            client.endpoint().as_str()
+        ));
+    }
 }
 
 /// The agent, if it is deployed and nothing says that the one on this machine is meant.
@@ -116,6 +132,10 @@ impl Call {
     pub(super) fn explain(&self, error: ClientError) -> anyhow::Error {
         match &self.place {
             Place::Deployed(remote) => remote.explain(error),
+            Place::ByItself if error.is_not_running() => {
+                let message = format!("no agent answers at {}", self.client.endpoint().as_str());
+                Failure::new(message).hint("start it by itself, and name its port with --port").into()
+            }
             Place::Host | Place::ByItself => error.into(),
         }
     }
