@@ -71,13 +71,17 @@ impl Context {
     /// The host: the one that was named, else the one that runs for the project, else the one
     /// that runs for this user, else whatever is at the default address.
     pub(crate) fn host(&self) -> HostClient {
-        let states = self.states();
-        let endpoint = self
-            .endpoint
-            .clone()
-            .or_else(|| Endpoint::discover(states.iter().map(PathBuf::as_path)))
-            .unwrap_or_else(Endpoint::default_local);
-        self.client(endpoint)
+        self.client(self.known_host().unwrap_or_else(Endpoint::default_local))
+    }
+
+    /// Whether [`Context::host`] is no more than a guess.
+    pub(crate) fn knows_no_host(&self) -> bool {
+        self.known_host().is_none()
+    }
+
+    fn known_host(&self) -> Option<Endpoint> {
+        let found = || Endpoint::discover(self.states().iter().map(PathBuf::as_path));
+        self.endpoint.clone().or_else(found)
     }
 
     /// The host that runs for a project, whatever was named.

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::client::ClientError;
 use crate::client::credentials::NoCredentials;
+use crate::config::document::DocumentError;
 use crate::config::launchable::LaunchError;
 use crate::config::project::ProjectError;
 use crate::output::{self, BAD, STRONG, styled};
@@ -23,8 +24,13 @@ impl Failure {
     }
 
     /// Adds what to do next.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        self.hints(Some(hint.into()))
+    }
+
+    /// Adds what to do next, where that is known.
+    pub(crate) fn hints(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
         self
     }
 }
@@ -70,7 +76,7 @@ pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
             ProjectError::NoDefault(_) => {
                 Some("name one with -a, or choose: `agentcore configure set-default NAME`".to_owned())
             }
-            ProjectError::Document(_) => None,
+            ProjectError::Document(error) => document_hint(error).map(str::to_owned),
         };
     }
     if let Some(error) = error.downcast_ref::<NoCredentials>() {
@@ -80,7 +86,27 @@ pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
     {
         return Some(format!("name what is to run: `agentcore configure -n {name} -e my_agent.py`"));
     }
+    if let Some(LaunchError::Protocol { name, .. }) = error.downcast_ref() {
+        return Some(format!(
+            "if it answers POST /invocations and GET /ping all the same: `agentcore configure -n {name} -p HTTP`"
+        ));
+    }
     error.downcast_ref::<ClientError>().and_then(ClientError::hint)
+}
+
+/// What to do about a file that is not as it has to be.
+fn document_hint(error: &DocumentError) -> Option<&'static str> {
+    match error {
+        DocumentError::Read { .. } | DocumentError::Write { .. } => None,
+        DocumentError::Syntax { .. }
+        | DocumentError::NoMapping { .. }
+        | DocumentError::Unfit { .. }
+        | DocumentError::Shape { .. }
+        | DocumentError::NotNested { .. } => Some(
+            "correct it there, or move the file away and begin anew: `agentcore configure -e my_agent.py` \
+             writes one",
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -294,7 +294,7 @@ pub struct AgentRetention {
 impl Retention {
     /// What is kept of the invocations of an agent that may have said so itself: how many, and for
     /// how long.
-    pub(crate) fn of_invocations(&self, agent: Option<AgentRetention>) -> (u32, Duration) {
+    pub fn of_invocations(&self, agent: Option<AgentRetention>) -> (u32, Duration) {
         let own = agent.unwrap_or_default();
         let age = own.days.and_then(days).unwrap_or(self.invocation_age);
         (own.invocations.unwrap_or(self.invocations_per_agent), age)

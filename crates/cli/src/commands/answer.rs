@@ -11,19 +11,27 @@ use crate::client::{ClientError, is_event_stream};
 use crate::failure::Failure;
 use crate::output;
 
-/// Where to look when an agent failed.
-const LOGS_HINT: &str = "`agentcore logs` shows what the agent wrote";
 /// What to show where the caller is the matter.
 const CALLER_HINT: &str = "show who you are as the agent asks: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a key that \
                            may invoke it (`agentcore keys create`), or a token of its issuer with --bearer-token";
 
-/// Prints an answer as it comes. A stream that the agent broke off with an error fails.
-pub(super) async fn print(response: Response<Incoming>) -> anyhow::Result<()> {
-    if is_event_stream(&response) { print_events(response).await } else { print_body(response).await }
+/// Where to look when an agent of a host failed. Whoever reads it may have several agents, and another session
+/// by then.
+pub(super) fn logs_hint(agent: Option<&str>, session: Option<&str>) -> String {
+    let mut command = "agentcore logs".to_owned();
+    for (flag, value) in [("-a", agent), ("-s", session)] {
+        command.extend(value.map(|value| format!(" {flag} {value}")));
+    }
+    format!("`{command}` shows what the agent wrote")
+}
+
+/// Prints an answer as it comes. A stream that the agent broke off with an error fails, with this hint.
+pub(super) async fn print(response: Response<Incoming>, hint: Option<String>) -> anyhow::Result<()> {
+    if is_event_stream(&response) { print_events(response, hint).await } else { print_body(response).await }
 }
 
 /// One line per item of a stream.
-async fn print_events(response: Response<Incoming>) -> anyhow::Result<()> {
+async fn print_events(response: Response<Incoming>, hint: Option<String>) -> anyhow::Result<()> {
     let mut body = response.into_body();
     let mut reader = EventReader::default();
     let mut last = None;
@@ -40,7 +48,7 @@ async fn print_events(response: Response<Incoming>) -> anyhow::Result<()> {
     reader.finish().into_iter().try_for_each(&mut print)?;
     match last.as_deref().and_then(stream_error) {
         Some(error) => {
-            Err(Failure::new(format!("the agent failed in mid-stream: {error}")).hint(LOGS_HINT).into())
+            Err(Failure::new(format!("the agent failed in mid-stream: {error}")).hints(hint).into())
         }
         None => Ok(()),
     }
@@ -70,8 +78,13 @@ pub(super) fn stream_error(event: &str) -> Option<String> {
     is_error.then(|| value["error"].as_str().map(str::to_owned)).flatten()
 }
 
-/// An answer that is no success: its message, and what to do; `unknown_hint` if the host does not know the agent.
-pub(super) async fn refusal(response: Response<Incoming>, unknown_hint: Option<String>) -> Failure {
+/// An answer that is no success: its message, and what to do; `unknown_hint` if the host does not know the agent,
+/// `logs_hint` if the agent failed.
+pub(super) async fn refusal(
+    response: Response<Incoming>,
+    unknown_hint: Option<String>,
+    logs_hint: Option<String>,
+) -> Failure {
     let status = response.status();
     let by_the_host = response.headers().get(headers::INVOCATION_ID).is_none();
     let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -88,13 +101,20 @@ pub(super) async fn refusal(response: Response<Incoming>, unknown_hint: Option<S
         (404, Some(hint)) if by_the_host => failure.hint(hint),
         (401 | 403, _) if by_the_host => failure.hint(CALLER_HINT),
         (400 | 413 | 429, _) => failure,
-        _ => failure.hint(LOGS_HINT),
+        _ => failure.hints(logs_hint),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_logs_of_the_very_session_are_named() {
+        let hint = logs_hint(Some("writer"), Some("s-1"));
+        assert_eq!(hint, "`agentcore logs -a writer -s s-1` shows what the agent wrote");
+        assert_eq!(logs_hint(None, None), "`agentcore logs` shows what the agent wrote");
+    }
 
     #[test]
     fn only_the_last_word_of_a_broken_stream_is_an_error() {

@@ -9,6 +9,7 @@ use agentcore_protocol::{Clock, SystemClock, Timestamp};
 use agentcore_runtime::audit::AuditRecord;
 
 use crate::config::state;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::table::table;
@@ -41,11 +42,21 @@ pub(crate) struct Args {
     state: Option<PathBuf>,
 }
 
+/// Where the host's state may be instead: a project has a host of its own.
+fn hint(context: &Context) -> String {
+    let project = context.project_if_any().ok().flatten();
+    let state = project.map(|project| state::of_project(project.folder())).filter(|state| state.is_dir());
+    match state {
+        Some(state) => format!("that of this project's host is there: --state {}", state.display()),
+        None => "name the folder of the host's state with --state".to_owned(),
+    }
+}
+
 /// Prints the records that are asked for.
-pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let hint = "name the folder of the host's state with --state";
+pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let hint = || hint(context);
     let state = args.state.clone().or_else(state::of_server);
-    let state = state.ok_or_else(|| Failure::new("there is no home folder").hint(hint))?;
+    let state = state.ok_or_else(|| Failure::new("there is no home folder").hint(hint()))?;
     let mut records = Records::of(state.clone());
     let lines = records.next().map_err(|error| {
         let message = format!("cannot read the audit log in {}: {error}", state.display());
@@ -53,7 +64,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     if lines.is_empty() && !state.is_dir() {
         return Err(Failure::new(format!("there is no host's state in {}", state.display()))
-            .hint(hint)
+            .hint(hint())
             .into());
     }
     print(args, &lines, true)?;

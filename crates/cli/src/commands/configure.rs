@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// End a session after so many seconds in any case [default: 28800]
     #[arg(long, value_name = "SECONDS")]
     max_lifetime: Option<u64>,
-    /// What the agent speaks
+    /// What the agent speaks: HTTP is all that a host serves so far
     #[arg(short, long, ignore_case = true)]
     protocol: Option<Protocol>,
     /// Ask nothing. Nothing is ever asked; kept for scripts written for AWS's toolkit
@@ -85,8 +85,11 @@ enum ConfigureCommand {
 #[value(rename_all = "UPPER")]
 enum Protocol {
     Http,
+    #[value(hide = true)]
     Mcp,
+    #[value(hide = true)]
     A2a,
+    #[value(hide = true)]
     Agui,
 }
 
@@ -106,8 +109,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
 fn configure(args: &Args, context: &Context) -> anyhow::Result<()> {
     let folder = context.folder();
     let mut project = Project::open_or_new(folder)?;
-    let known = args.name.as_ref().and_then(|name| project.agent(Some(name.as_str())).ok());
-    let configured = known.and_then(|(_, entry)| entry.entrypoint);
+    let protocol = args.protocol.map(served).transpose()?;
+    let known = args.name.as_ref().map(|name| project.agent_if_any(name)).transpose()?.flatten();
+    let configured = known.and_then(|entry| entry.entrypoint);
     // An agent that is there already keeps its entrypoint when none is said.
     let text = args.entrypoint.clone().or(configured).unwrap_or_else(|| ".".to_owned());
     let entrypoint = resolve(&text, folder)?;
@@ -115,9 +119,9 @@ fn configure(args: &Args, context: &Context) -> anyhow::Result<()> {
         Some(name) => name.clone(),
         None => name_for(&entrypoint, folder)?,
     };
-    let existing = project.agent(Some(name.as_str())).ok().map(|(_, entry)| entry);
+    let existing = project.agent_if_any(&name)?;
     check_lifecycle(args, existing.as_ref().map(|entry| entry.lifecycle()).unwrap_or_default())?;
-    project.configure(&name, &settings(args, &entrypoint, folder))?;
+    project.configure(&name, &AgentSettings { protocol, ..settings(args, &entrypoint, folder) })?;
     tell(&project, &name, &entrypoint, existing.is_some());
     if [args.idle_timeout, args.max_lifetime]
         .into_iter()
@@ -127,6 +131,21 @@ fn configure(args: &Args, context: &Context) -> anyhow::Result<()> {
         output::note("note: less than 60 seconds is for this host only; AWS's tools refuse the file with it");
     }
     Ok(())
+}
+
+/// The name of a protocol that a host serves.
+fn served(protocol: Protocol) -> Result<String, Failure> {
+    let name = protocol.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    match protocol {
+        Protocol::Http => Ok(name),
+        Protocol::Mcp | Protocol::A2a | Protocol::Agui => {
+            Err(Failure::new(format!("agents that speak {name} are not served yet: a host serves HTTP"))
+                .hint(
+                    "leave --protocol out if the agent answers POST /invocations and GET /ping; \
+                       for AWS alone, configure it with AWS's toolkit",
+                ))
+        }
+    }
 }
 
 /// An entrypoint is meant from where the command is given.
@@ -174,14 +193,12 @@ fn said_lifecycle(args: &Args) -> LifecycleConfiguration {
 
 fn settings(args: &Args, entrypoint: &Entrypoint, folder: &Path) -> AgentSettings {
     let object = entrypoint.object.as_ref().map(|object| format!(":{object}")).unwrap_or_default();
-    let protocol =
-        args.protocol.and_then(|it| it.to_possible_value().map(|value| value.get_name().to_owned()));
     AgentSettings {
         entrypoint: format!("{}{object}", relative_to(&entrypoint.path, folder)),
         source_path: relative_to(&code_folder(entrypoint, folder), folder),
         kind: Some(entrypoint.kind),
         lifecycle: said_lifecycle(args),
-        protocol,
+        protocol: None,
         region: args.aws.region.clone(),
         execution_role: args.aws.execution_role.clone(),
         deployment_type: args.aws.deployment_type.clone(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::Method;
 use nix::fcntl::{Flock, FlockArg};
@@ -14,13 +15,17 @@ use crate::config::project::Project;
 use crate::config::state;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{self, GOOD, STRONG, styled};
+use crate::output::{self, GOOD, STRONG, progress::Waiting, styled};
 use crate::remote::Remote;
+
+/// How often it is looked whether sessions still end.
+const POLL: Duration = Duration::from_millis(200);
 
 /// Remove an agent: stop its sessions, make the host forget it, take it out of the configuration.
 ///
-/// Where it is deployed, its runtime is deleted by AWS's API, with AWS's credentials. With the project's last
-/// agent its state folder goes too, logs included. The agent's code stays.
+/// It waits for the sessions to end, which takes as long as the host gives them. Where the agent is deployed, its
+/// runtime is deleted by AWS's API, with AWS's credentials. With the project's last agent its state folder goes
+/// too, logs included. The agent's code stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the agent [default: the default one]
@@ -148,11 +153,39 @@ async fn carry_out(plan: &Plan, project: &mut Project) -> anyhow::Result<()> {
         fs::remove_dir_all(state)?;
     }
     let default = project.remove(&plan.agent)?;
+    if let Some(host) = &plan.host {
+        sessions_end(host, &plan.agent).await;
+    }
     output::note(format_args!("{} agent {}", styled(GOOD, "Destroyed"), plan.agent));
     if let Some(default) = default {
         output::note(format_args!("{default} is the default agent now"));
     }
     Ok(())
+}
+
+/// Waits until nothing of the agent runs any more. What its sessions are given to end is theirs, and a host that
+/// leaves meanwhile looks after them no less.
+async fn sessions_end(host: &HostClient, agent: &str) {
+    let query = [("agent", Some(agent)), ("state", Some("running"))];
+    let mut waiting = None;
+    loop {
+        match host.get::<Sessions>("/sessions", &query).await {
+            Ok(found) if found.sessions.is_empty() => return,
+            Ok(found) => {
+                let message = format!("waiting for {} to end", count(found.sessions.len()));
+                waiting.get_or_insert_with(|| Waiting::for_what(message.clone())).tell(message);
+            }
+            Err(error) => {
+                let note = "note: whether its sessions have ended is not known";
+                return output::note(format_args!("{note}: {error}"));
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn count(sessions: usize) -> String {
+    if sessions == 1 { "1 session".to_owned() } else { format!("{sessions} sessions") }
 }
 
 fn explain(remote: &Remote, error: ClientError) -> anyhow::Error {

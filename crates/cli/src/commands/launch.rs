@@ -71,19 +71,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         return deploy::run(args, context).await;
     }
     let project = context.project()?;
-    let hold = Signals::listen()?.and_hangup()?;
     host::log_to_stderr("warn");
     let agents = host::launchables(&project, args.agent.as_deref(), args.lifecycle())?;
     let definitions =
         host::definitions(agents, environment::shell_environment(&args.env), &args.read_only).await?;
 
-    let state = state::of_project(project.folder());
-    keep_out_of_version_control(&state)?;
-    let mut options = HostOptions::new(state);
-    options.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    // Not before: there is nothing to end yet, and whoever interrupts a build wants to be rid of it.
+    let hold = Signals::listen()?.and_hangup()?;
+    let mut options = host_options(&project, args.port);
+    keep_out_of_version_control(&options.state)?;
     options.default_agent = definitions.first().map(|agent| agent.name.clone());
     options.agents = definitions;
-    options.on_shutdown = OnShutdown::Stop;
     args.retention.apply(&mut options.retention);
     let told = options.clone();
 
@@ -92,6 +90,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     host.serve_until(signals::asked_to_end(hold, "\nStopping the sessions (Ctrl-C again leaves at once)"))
         .await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the host of a project is told, but for its agents.
+pub(super) fn host_options(project: &Project, port: u16) -> HostOptions {
+    let mut options = HostOptions::new(state::of_project(project.folder()));
+    options.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    options.on_shutdown = OnShutdown::Stop;
+    options
 }
 
 /// A state folder ignores itself, so that no one commits a log.

@@ -49,7 +49,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => destroy::run(&args, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Keys(args) => keys::run(&args),
-        Command::Audit(args) => audit::run(&args).await,
+        Command::Audit(args) => audit::run(&args, &context).await,
         Command::Config(args) => config::run(&args, &context),
     }
 }

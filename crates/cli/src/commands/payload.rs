@@ -7,13 +7,24 @@ use anyhow::Context as _;
 use http::{HeaderName, HeaderValue};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// The body of an invocation: JSON as it was written, any other text as `{"prompt": text}`.
 pub(crate) fn body(payload: &str) -> String {
     match serde_json::from_str::<serde::de::IgnoredAny>(payload) {
         Ok(_) => payload.to_owned(),
-        Err(_) => serde_json::json!({ "prompt": payload }).to_string(),
+        Err(error) => {
+            if looks_like_json(payload) {
+                output::note(format_args!("note: sent as a text, for it is no JSON: {error}"));
+            }
+            serde_json::json!({ "prompt": payload }).to_string()
+        }
     }
+}
+
+/// Whether whoever wrote it probably meant JSON: a quote that a shell took away is soon missed.
+fn looks_like_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
 }
 
 /// The payload that was named, or standard input for `-`.

@@ -84,7 +84,6 @@ enum Shutdown {
 
 /// Serves until it is told to end.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
-    let hold = Signals::listen()?;
     host::log_to_stderr("info");
     let mut options = options(args)?;
     add_project(&mut options, args, context).await?;
@@ -94,6 +93,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     let leaves = options.on_shutdown == OnShutdown::Leave;
+    // Not before: there is nothing to end while agents are built.
+    let hold = Signals::listen()?;
     let host = host::start(options, &args.walls).await?;
     let address = styled(STRONG, host.url());
     output::note(format_args!("{} at {address}", styled(GOOD, "Serving")));

@@ -133,7 +133,11 @@ fn detail(detail: &SessionDetail, now: Timestamp) -> String {
     if !detail.earlier.is_empty() {
         let rows = detail.earlier.iter().map(|earlier| {
             let life = earlier.ended_at.map(|at| span(at.since(earlier.started_at))).unwrap_or_default();
-            [moment(earlier.started_at), life, earlier.reason.as_ref().map(told).unwrap_or_default()]
+            [
+                moment(earlier.started_at),
+                life,
+                earlier.reason.as_ref().map(told_in_a_line).unwrap_or_default(),
+            ]
         });
         page.push(format!(
             "{}\n{}",
@@ -178,6 +182,12 @@ fn told(reason: &Reason) -> String {
         Some(detail) if !detail.is_empty() => format!("{}: {detail}", styled(NOTE, &reason.kind)),
         _ => styled(NOTE, &reason.kind),
     }
+}
+
+/// For tables: the end of a log, which may follow a reason, stays out. `--json` has it.
+fn told_in_a_line(reason: &Reason) -> String {
+    let detail = reason.detail.as_deref().and_then(|detail| detail.lines().next());
+    told(&Reason { kind: reason.kind.clone(), detail: detail.map(str::to_owned) })
 }
 
 /// A line per event: when, how long after the one before, what.
@@ -243,5 +253,19 @@ mod tests {
         let page = show(session);
         assert!(page.contains("+0.5 s") && page.contains("+1 min 4 s"), "{page}");
         assert!(page.contains("Earlier lives"), "{page}");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_told_of_the_latest_life_alone() {
+        let mut earlier = session();
+        earlier["reason"] = serde_json::json!({
+            "kind": "StartupFailed", "detail": "exited with code 3\nTraceback:\n  boom",
+        });
+        let mut session = earlier.clone();
+        session["earlier"] = serde_json::json!([earlier]);
+        let page = show(session);
+        let (latest, before) = page.split_once("Earlier lives").unwrap();
+        assert!(latest.contains("Why      StartupFailed: exited with code 3\nTraceback:"), "{page}");
+        assert!(before.ends_with("StartupFailed: exited with code 3"), "{page}");
     }
 }

@@ -14,6 +14,7 @@ use super::name::AgentName;
 
 /// What this program reads of an agent. Everything else in the file is left alone.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a mapping")]
 pub(crate) struct AgentEntry {
     /// What to run, relative to the project or absolute; may end in `:object`.
     pub(crate) entrypoint: Option<String>,
@@ -37,6 +38,7 @@ pub(crate) struct AgentEntry {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a mapping")]
 struct Aws {
     region: Option<String>,
     execution_role: Option<String>,
@@ -45,17 +47,20 @@ struct Aws {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a mapping")]
 struct ProtocolConfiguration {
     server_protocol: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a mapping")]
 struct Lifecycle {
     idle_runtime_session_timeout: Option<u64>,
     max_lifetime: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(expecting = "a mapping")]
 struct Deployment {
     endpoint: Option<String>,
     agent_arn: Option<String>,
@@ -105,8 +110,16 @@ impl AgentEntry {
 
     /// The protocol the agent speaks, in capitals.
     pub(crate) fn protocol(&self) -> String {
-        let configured = self.aws.as_ref().and_then(|aws| aws.protocol_configuration.as_ref());
-        configured.and_then(|it| it.server_protocol.as_deref()).unwrap_or("HTTP").to_uppercase()
+        self.said_protocol().unwrap_or("HTTP").to_uppercase()
+    }
+
+    /// Whether the file says which protocol that is.
+    pub(crate) fn says_protocol(&self) -> bool {
+        self.said_protocol().is_some()
+    }
+
+    fn said_protocol(&self) -> Option<&str> {
+        self.aws.as_ref()?.protocol_configuration.as_ref()?.server_protocol.as_deref()
     }
 
     /// How long its sessions live, as configured.

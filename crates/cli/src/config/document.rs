@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use yaml_serde::{Mapping, Value};
 
+use super::lock;
+
 /// A YAML file whose top is a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Document {
@@ -26,6 +28,8 @@ pub(crate) enum DocumentError {
     Syntax { path: PathBuf, source: yaml_serde::Error },
     #[error("{path} holds no mapping at its top: it is no agent configuration")]
     NoMapping { path: PathBuf },
+    #[error("{path}: {at} is {found}, where {wanted} is meant")]
+    Unfit { path: PathBuf, at: String, found: &'static str, wanted: &'static str },
     #[error("{path}: {at}: {source}")]
     Shape { path: PathBuf, at: String, source: yaml_serde::Error },
     #[error("{path}: {at} is no mapping, so nothing can be set below it")]
@@ -90,6 +94,23 @@ impl Document {
         }
     }
 
+    /// Refuses a value that does not pass, unless it is missing or null.
+    pub(crate) fn expect(
+        &self,
+        keys: &[&str],
+        wanted: &'static str,
+        passes: impl FnOnce(&Value) -> bool,
+    ) -> Result<(), DocumentError> {
+        match self.value(keys) {
+            None | Some(Value::Null) => Ok(()),
+            Some(value) if passes(value) => Ok(()),
+            Some(value) => {
+                let (path, at) = (self.path.clone(), keys.join("."));
+                Err(DocumentError::Unfit { path, at, found: what(value), wanted })
+            }
+        }
+    }
+
     /// Sets the value at a path of keys; mappings on the way are made, a key that is there keeps
     /// its place. Says whether anything changed.
     pub(crate) fn set(&mut self, keys: &[&str], value: impl Into<Value>) -> Result<bool, DocumentError> {
@@ -131,21 +152,63 @@ impl Document {
         mapping.shift_remove(*last).is_some()
     }
 
-    /// Writes the document: readers see the old content or the new, never half of it.
-    pub(crate) fn save(&self) -> Result<(), DocumentError> {
+    /// Reads the file again and changes it, while no other command does: what others wrote since it
+    /// was read stays. A document that is not changed is not written.
+    pub(crate) fn update<T, E: From<DocumentError>>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let target = target_of(&self.path);
         let failed = |source| DocumentError::Write { path: self.path.clone(), source };
+        let _alone = lock::alone_in(folder_of(&target)).map_err(failed)?;
+        let read = Self::read(&self.path)?.unwrap_or_else(|| Self::new(self.path.clone()));
+        let mut changed = read.clone();
+        let outcome = change(&mut changed)?;
+        if changed != read {
+            changed.save()?;
+        }
+        *self = changed;
+        Ok(outcome)
+    }
+
+    /// Writes the document, or removes the file of an empty one: readers see the old content or the new, never half of it.
+    fn save(&self) -> Result<(), DocumentError> {
+        let failed = |source| DocumentError::Write { path: self.path.clone(), source };
+        if self.root.is_empty() {
+            return fs::remove_file(&self.path).map_err(failed);
+        }
         let text = yaml_serde::to_string(&self.root)
             .map_err(|source| failed(io::Error::new(io::ErrorKind::InvalidData, source)))?;
         write_atomically(&self.path, text.as_bytes()).map_err(failed)
     }
 }
 
+fn what(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Sequence(_) => "a list",
+        Value::Mapping(_) => "a mapping",
+        Value::Tagged(_) => "a value with a tag",
+    }
+}
+
+/// What is read and replaced: a link to a file stays a link.
+fn target_of(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A link to the file stays a link: what it points to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().prefix(".bedrock_agentcore.").suffix(".tmp").tempfile_in(folder)?;
+    let target = target_of(path);
+    let mut temporary = tempfile::Builder::new();
+    let temporary = temporary.prefix(".bedrock_agentcore.").suffix(".tmp");
+    let mut file = temporary.tempfile_in(folder_of(&target))?;
     file.write_all(content)?;
     if let Ok(metadata) = fs::metadata(&target) {
         file.as_file().set_permissions(metadata.permissions())?;
@@ -207,13 +270,45 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
 
         let mut document = Document::read(&link).unwrap().unwrap();
-        document.set(&["a"], 2).unwrap();
-        document.save().unwrap();
+        document.update(|document| document.set(&["a"], 2)).unwrap();
 
         assert_eq!(fs::read_to_string(&real).unwrap(), "a: 2\n");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn no_change_is_lost_to_one_that_is_made_at_the_same_time() {
+        const EACH: usize = 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let mut document = Document::new(path.clone());
+                scope.spawn(move || {
+                    for change in 0..EACH {
+                        let key = format!("{writer}-{change}");
+                        document.update(|document| document.set(&[&key], change as u64)).unwrap();
+                    }
+                });
+            }
+        });
+        let document = Document::read(&path).unwrap().unwrap();
+        assert_eq!(document.root().len(), 8 * EACH, "{}", text_of(&document));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the file");
+    }
+
+    #[test]
+    fn a_change_that_is_refused_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        let mut document = Document::new(path.clone());
+        let refused = document.update(|document| {
+            document.set(&["a"], 1)?;
+            document.set(&["a", "b"], 1)
+        });
+        assert!(refused.is_err() && document.root().is_empty() && !path.exists());
     }
 
     /// Any value that JSON knows too, down to a few levels.

@@ -1,11 +1,15 @@
 //! What an entrypoint may be, and what it is.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// File names that are looked for in a folder, in AWS's toolkit's order.
 const CANDIDATES: [&str; 4] = ["agent.py", "app.py", "main.py", "__main__.py"];
+
+/// What programs in Linux's own format begin with.
+const ELF: &[u8] = b"\x7fELF";
 
 /// An entrypoint that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +49,11 @@ pub(crate) enum EntrypointError {
     Several { folder: PathBuf, found: Vec<String> },
     #[error("{0} is no Python file and not executable: `chmod +x` it if it is a program")]
     NotExecutable(PathBuf),
+    #[error(
+        "{0} is executable, but no program: it is neither in the machine's own format nor a script whose first \
+         line names an interpreter, as `#!/bin/sh` does"
+    )]
+    NotAProgram(PathBuf),
 }
 
 impl Entrypoint {
@@ -63,15 +72,26 @@ impl Entrypoint {
         }
         let kind = if path.extension().is_some_and(|extension| extension == "py") {
             EntrypointKind::Python
-        } else if metadata.permissions().mode() & 0o111 != 0 {
-            EntrypointKind::Executable
         } else if path.file_name().is_some_and(|name| name == "Cargo.toml") {
             return in_folder(path.parent().unwrap_or(Path::new("/")).to_owned());
+        } else if metadata.permissions().mode() & 0o111 != 0 {
+            match is_program(&path) {
+                true => EntrypointKind::Executable,
+                false => return Err(EntrypointError::NotAProgram(path)),
+            }
         } else {
             return Err(EntrypointError::NotExecutable(path));
         };
         Ok(Self { path, kind, object })
     }
+}
+
+/// Whether the kernel may know how to run a file: what it takes for a program begins with one of two
+/// marks. Of one that cannot be read, only its start can tell.
+fn is_program(path: &Path) -> bool {
+    let mut start = Vec::with_capacity(ELF.len());
+    let read = fs::File::open(path).and_then(|file| file.take(ELF.len() as u64).read_to_end(&mut start));
+    read.is_err() || start.starts_with(ELF) || start.starts_with(b"#!")
 }
 
 /// `agent.py:app` is the file `agent.py` and the object `app`.
@@ -121,13 +141,13 @@ mod tests {
 
     use super::*;
 
-    /// A folder with empty files; names that end in `*` are executable.
+    /// A folder with empty files; names that end in `*` are scripts.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
             let path = folder.path().join(file.trim_end_matches('*'));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, "").unwrap();
+            fs::write(&path, if file.ends_with('*') { "#!/bin/sh\n" } else { "" }).unwrap();
             let mode = if file.ends_with('*') { 0o755 } else { 0o644 };
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         }
@@ -159,6 +179,8 @@ mod tests {
         assert_eq!(resolve("w", &["w/main.py", "w/util.py"]), Ok(("w/main.py".into(), Python, None)));
         assert_eq!(resolve(".", &["Cargo.toml", "src/main.rs"]), Ok(("".into(), Cargo, None)));
         assert_eq!(resolve("Cargo.toml", &["Cargo.toml"]), Ok(("".into(), Cargo, None)));
+        // As all files are where a disk knows no such bit.
+        assert_eq!(resolve("Cargo.toml", &["Cargo.toml*"]), Ok(("".into(), Cargo, None)));
         let none = resolve("w", &["w/util.py"]).unwrap_err().to_string();
         assert!(none.contains("name the file to run, as in `-e "), "{none}");
         let several = resolve("w", &["w/main.py", "w/app.py", "w/Cargo.toml"]).unwrap_err().to_string();
@@ -175,6 +197,22 @@ mod tests {
         assert_eq!(resolve("a.py", &["a.py*"]), Ok(("a.py".into(), Python, None)));
         assert!(matches!(resolve("agent.ts", &["agent.ts"]), Err(EntrypointError::NotExecutable(_))));
         assert!(matches!(resolve("gone", &[]), Err(EntrypointError::Missing(_))));
+    }
+
+    #[test]
+    fn a_bit_alone_makes_no_program() {
+        let folder = folder(&["notes.txt*"]);
+        let resolved = |content: &[u8]| {
+            fs::write(folder.path().join("notes.txt"), content).unwrap();
+            Entrypoint::resolve("notes.txt", folder.path()).map(|found| found.kind)
+        };
+        for content in [&b""[..], b"# notes", b"echo", b"\x7fEL"] {
+            let error = resolved(content).unwrap_err().to_string();
+            assert!(error.contains("is executable, but no program"), "{error}");
+        }
+        for content in [&b"\x7fELF\x02"[..], b"#!/bin/sh\n", b"#!"] {
+            assert_eq!(resolved(content), Ok(EntrypointKind::Executable));
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`document`] | a YAML file whose unknown keys survive a change, written atomically |
+//! | [`lock`] | one command at a time changes it |
 //! | [`project`] | `.bedrock_agentcore.yaml`, as AWS's toolkit reads and writes it |
 //! | [`agent`] | one agent in it |
 //! | [`name`] | names of agents, and the name that a path suggests |
@@ -17,6 +18,7 @@ pub(crate) mod cargo;
 pub(crate) mod document;
 pub(crate) mod entrypoint;
 pub(crate) mod launchable;
+mod lock;
 pub(crate) mod name;
 pub(crate) mod project;
 pub(crate) mod python;

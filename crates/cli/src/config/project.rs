@@ -64,6 +64,7 @@ impl Project {
 
     fn from_document(folder: &Path, mut document: Document) -> Result<Self, ProjectError> {
         lift_single_agent(&mut document);
+        check_shape(&document)?;
         Ok(Self { folder: folder.to_owned(), document })
     }
 
@@ -109,20 +110,31 @@ impl Project {
         Ok((name, entry))
     }
 
+    /// What the file says of the agent called `name`, if it is there.
+    pub(crate) fn agent_if_any(&self, name: &AgentName) -> Result<Option<AgentEntry>, ProjectError> {
+        match self.agent(Some(name.as_str())) {
+            Ok((_, entry)) => Ok(Some(entry)),
+            Err(ProjectError::NoAgents(_) | ProjectError::UnknownAgent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds an agent, or changes it, and makes it the default one.
     pub(crate) fn configure(
         &mut self,
         name: &AgentName,
         settings: &AgentSettings,
     ) -> Result<(), ProjectError> {
-        settings.apply(name, &mut self.document)?;
-        Ok(self.document.save()?)
+        self.update(|project| Ok(settings.apply(name, &mut project.document)?))
     }
 
     /// Makes another agent the default one.
     pub(crate) fn set_default(&mut self, name: &str) -> Result<(), ProjectError> {
-        self.agent(Some(name))?;
-        self.change(&["default_agent"], name.into())
+        self.update(|project| {
+            project.agent(Some(name))?;
+            project.document.set(&["default_agent"], name)?;
+            Ok(())
+        })
     }
 
     /// Remembers the session of an agent, or forgets it.
@@ -132,44 +144,84 @@ impl Project {
         session: Option<&SessionId>,
     ) -> Result<(), ProjectError> {
         let value = session.map_or(Value::Null, |id| id.as_str().into());
-        self.change(&["agents", agent, "bedrock_agentcore", "agent_session_id"], value)
+        self.set_deployment(agent, [("agent_session_id", value)])
     }
 
     /// Remembers where an agent was deployed.
     pub(crate) fn set_deployed(&mut self, agent: &str, deployed: &Deployed) -> Result<(), ProjectError> {
-        let set =
-            [("agent_id", &deployed.id), ("agent_arn", &deployed.arn), ("endpoint", &deployed.endpoint)];
-        for (key, value) in set {
-            self.document.set(&["agents", agent, "bedrock_agentcore", key], value.as_str())?;
-        }
-        Ok(self.document.save()?)
+        let Deployed { id, arn, endpoint } = deployed;
+        let set = [("agent_id", id), ("agent_arn", arn), ("endpoint", endpoint)];
+        self.set_deployment(agent, set.map(|(key, value)| (key, value.as_str().into())))
+    }
+
+    /// Sets what is kept of an agent's deployment. An agent that was taken out meanwhile stays out.
+    fn set_deployment<const N: usize>(
+        &mut self,
+        agent: &str,
+        set: [(&str, Value); N],
+    ) -> Result<(), ProjectError> {
+        self.update(|project| {
+            project.agent(Some(agent))?;
+            for (key, value) in set {
+                project.document.set(&["agents", agent, "bedrock_agentcore", key], value)?;
+            }
+            Ok(())
+        })
     }
 
     /// Takes an agent out; with the last one the file goes too. Says which agent is the default
     /// one now.
     pub(crate) fn remove(&mut self, agent: &str) -> Result<Option<String>, ProjectError> {
-        self.document.remove(&["agents", agent]);
-        let left = self.agent_names();
-        if left.is_empty() {
-            let path = self.path();
-            let failed = |source| DocumentError::Write { path: path.to_owned(), source };
-            std::fs::remove_file(path).map_err(failed)?;
-            return Ok(None);
-        }
-        if self.document.value(&["default_agent"]).and_then(Value::as_str) == Some(agent) {
-            self.document.set(&["default_agent"], left[0].as_str())?;
-        }
-        self.document.save()?;
-        Ok(self.default_agent())
+        self.update(|project| {
+            let document = &mut project.document;
+            document.remove(&["agents", agent]);
+            let left = project.agent_names();
+            let Some(first) = left.first() else {
+                project.document.replace_root(Mapping::new());
+                return Ok(None);
+            };
+            if project.default_agent().as_deref() == Some(agent) {
+                project.document.set(&["default_agent"], first.as_str())?;
+            }
+            Ok(project.default_agent())
+        })
     }
 
-    /// Writes only what is new: a file that says so already is not touched.
-    fn change(&mut self, keys: &[&str], value: Value) -> Result<(), ProjectError> {
-        if self.document.set(keys, value)? {
-            self.document.save()?;
-        }
-        Ok(())
+    /// Changes the file as it is now, which may be younger than what was read of it.
+    fn update<T>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, ProjectError>,
+    ) -> Result<T, ProjectError> {
+        let folder = self.folder.clone();
+        self.document.update(|document| {
+            let as_read = document.clone();
+            let mut project = Self::from_document(&folder, as_read.clone())?;
+            let as_meant = project.document.clone();
+            let outcome = change(&mut project)?;
+            // The layout of an older file alone is no reason to write it.
+            *document = if project.document == as_meant { as_read } else { project.document };
+            Ok(outcome)
+        })
     }
+}
+
+/// What cannot be meant is refused when it is read: nothing of it would be found later.
+fn check_shape(document: &Document) -> Result<(), DocumentError> {
+    document.expect(&["default_agent"], "the name of an agent", Value::is_string)?;
+    let named = "a mapping from names to agents";
+    document.expect(&["agents"], named, Value::is_mapping)?;
+    document.expect(&["agents"], "a mapping whose keys are texts", |agents| {
+        agents.as_mapping().is_some_and(|agents| agents.keys().all(Value::is_string))
+    })?;
+    let agents = document.value(&["agents"]).and_then(Value::as_mapping);
+    let names = agents.into_iter().flat_map(Mapping::keys).filter_map(Value::as_str);
+    for name in names {
+        document.expect(&["agents", name], "a mapping", Value::is_mapping)?;
+        for part in ["aws", "bedrock_agentcore"] {
+            document.expect(&["agents", name, part], "a mapping", Value::is_mapping)?;
+        }
+    }
+    Ok(())
 }
 
 /// Files of the toolkit's first versions hold a single agent at the top: it becomes an agent like
@@ -292,10 +344,47 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_was_taken_out_meanwhile_does_not_come_back() {
+        let (_folder, mut project) = project("default_agent: a\nagents: {a: {}, b: {}}\n");
+        let mut other = project.clone();
+        other.remove("a").unwrap();
+        let session: SessionId = uuid::Uuid::nil().into();
+        let error = project.set_session("a", Some(&session)).unwrap_err();
+        assert!(matches!(error, ProjectError::UnknownAgent { .. }), "{error}");
+        other.remove("b").unwrap();
+        assert!(matches!(project.set_session("b", None), Err(ProjectError::NoAgents(_))));
+        assert!(!project.path().exists());
+    }
+
+    #[test]
     fn the_first_layout_with_one_agent_is_read() {
         let (_folder, project) = project("name: solo\nentrypoint: solo.py\naws: {region: us-west-2}\n");
         let (name, agent) = project.agent(None).unwrap();
         assert_eq!((name.as_str(), agent.entrypoint.as_deref()), ("solo", Some("solo.py")));
+        let mut project = project;
+        project.set_default("solo").unwrap();
+        assert!(text(&project).starts_with("name: solo"), "nothing is new, so nothing is written");
+        let session: SessionId = uuid::Uuid::nil().into();
+        project.set_session("solo", Some(&session)).unwrap();
+        assert!(text(&project).starts_with("default_agent: solo"), "{}", text(&project));
+    }
+
+    #[test]
+    fn a_file_of_another_shape_says_what_is_wrong_with_it() {
+        for (text, problem) in [
+            ("agents: [1, 2]", "agents is a list, where a mapping from names to agents is meant"),
+            ("agents: {1: {}}", "agents is a mapping, where a mapping whose keys are texts is meant"),
+            ("agents: {a: main.py}", "agents.a is a text, where a mapping is meant"),
+            ("agents: {a: {aws: 5}}", "agents.a.aws is a number, where a mapping is meant"),
+            ("default_agent: [a]", "default_agent is a list, where the name of an agent is meant"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(FILE_NAME), text).unwrap();
+            for opened in [Project::find(folder.path()), Project::open_or_new(folder.path())] {
+                let error = opened.unwrap_err().to_string();
+                assert!(error.contains(FILE_NAME) && error.ends_with(problem), "{error}");
+            }
+        }
     }
 
     #[test]

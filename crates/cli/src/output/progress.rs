@@ -34,6 +34,11 @@ impl Waiting {
         });
         Self { bar, starter: Some(starter) }
     }
+
+    /// Says something else from now on.
+    pub(crate) fn tell(&self, message: impl Into<String>) {
+        self.bar.set_message(message.into());
+    }
 }
 
 impl Drop for Waiting {

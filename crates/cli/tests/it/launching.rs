@@ -1,9 +1,11 @@
 //! Launch, invoke, look, stop.
 
+use std::os::unix::process::ExitStatusExt;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Project, agent, eventually, http, processes, session_id};
+use crate::support::{PATIENCE, Project, agent, eventually, http, processes, session_id};
 
 #[tokio::test]
 async fn a_session_keeps_its_memory_and_no_two_share_one() {
@@ -163,7 +165,7 @@ async fn destroying_an_agent_stops_its_sessions() {
     let plan = project.expect(&["destroy", "--dry-run"]).await;
     assert!(plan.contains("session doomed-"), "{plan}");
     project.expect(&["destroy", "--force"]).await;
-    project.expect_no_processes().await;
+    assert!(project.processes().is_empty(), "it waits until they have ended: {:?}", project.processes());
     host.interrupt().await;
 }
 
@@ -236,14 +238,31 @@ async fn a_cargo_project_is_built_and_served() {
     assert!(!broken.success() && broken.stderr.contains("cargo build failed"), "{broken:?}");
 }
 
+/// Says that it runs, and goes on for as long as the project is there.
+const SLOW_BUILD: &str = r#"
+fn main() {
+    let folder = std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap());
+    std::fs::write(folder.join("builds"), "").unwrap();
+    while folder.join("build.rs").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+"#;
+
 #[tokio::test]
-async fn the_items_of_a_stream_are_printed_as_they_come() {
+async fn a_launch_that_still_builds_ends_when_it_is_interrupted() {
     let project = Project::new();
-    let stream =
-        "HTTP/1.1 200 OK\\ncontent-type: text/event-stream\\n\\ndata: {\"n\": 1}\\n\\ndata: \"two\"\\n\\n";
-    project.executable("stream.sh", &agent::raw_script(stream));
-    project.configure("stream.sh", &[]).await;
-    let host = project.launch(&[]).await;
-    assert_eq!(project.expect(&["invoke", "{}", "-l"]).await, "{\"n\": 1}\n\"two\"\n");
-    host.interrupt().await;
+    std::fs::create_dir_all(project.path().join("slow/src")).unwrap();
+    project.file("slow/Cargo.toml", "[package]\nname = \"slow\"\nedition = \"2024\"\n[workspace]\n");
+    project.file("slow/build.rs", SLOW_BUILD);
+    project.file("slow/src/main.rs", "fn main() {}");
+    project.configure("slow", &[]).await;
+    let mut launch = project.start(&["launch", "-l", "--port", "0"]);
+    eventually("it builds", || async { project.path().join("slow/builds").exists().then_some(()) }).await;
+    processes::signal(launch.id().unwrap(), Signal::SIGINT);
+    let ended = tokio::time::timeout(PATIENCE, launch.wait()).await.expect("it goes on building").unwrap();
+    assert_eq!(ended.signal(), Some(Signal::SIGINT as i32), "{ended}");
+    // In a terminal the build ends by the same signal.
+    std::fs::remove_file(project.path().join("slow/build.rs")).unwrap();
+    assert!(!project.path().join(".agentcore").exists(), "nothing was begun");
 }

@@ -1,6 +1,8 @@
 //! Agents that misbehave: the caller gets a clear error, the operator a reason, and no process is
 //! left behind.
 
+use std::path::Path;
+
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -73,6 +75,7 @@ async fn an_agent_that_never_listens_is_given_up() {
     assert!(!done.success() && done.stderr.contains("waiting"), "the end of its log: {done:?}");
     let shown = project.json(&["sessions", "show", "--json"]).await;
     assert_eq!(shown["reason"]["kind"], "StartupFailed", "{shown}");
+    assert!(shown["reason"]["detail"].as_str().unwrap().contains("the latest has hung for"), "{shown}");
     host.end(Signal::SIGTERM).await;
     project.expect_no_processes().await;
 }
@@ -148,30 +151,41 @@ async fn a_flooded_log_is_bounded() {
     host.end(Signal::SIGTERM).await;
 }
 
-/// The GIL is held by one long call (`PyDLL` does not let go of it), so that no ping is answered for
-/// longer than an idle session may be silent.
+/// Works in the background, and holds the GIL by one long call meanwhile (`PyDLL` does not let go of it): no
+/// ping is answered for longer than an idle session may be silent.
+const HOLDS_THE_GIL: &str = r#"
+import ctypes, threading, time
+from bedrock_agentcore import BedrockAgentCoreApp
+
+app = BedrockAgentCoreApp()
+
+def work(task):
+    time.sleep(0.5)
+    ctypes.PyDLL(None).sleep(4)
+    print("the work is done", flush=True)
+    app.complete_async_task(task)
+
+@app.entrypoint
+def handler(event):
+    threading.Thread(target=work, args=[app.add_async_task("work")]).start()
+    return {"status": "started"}
+
+app.run()
+"#;
+
+async fn holding_the_gil(python: &Path, options: &[&str]) -> (Project, Host) {
+    let project = Project::new();
+    project.interpreter(python);
+    project.file("gil.py", HOLDS_THE_GIL);
+    project.configure("gil.py", options).await;
+    let host = serve_impatiently(&project, "unresponsive_idle: 2").await;
+    (project, host)
+}
+
 #[tokio::test]
 async fn a_busy_agent_that_holds_the_gil_is_not_taken_for_dead() {
     let Some(python) = python() else { return };
-    let project = Project::new();
-    project.interpreter(&python);
-    project.file(
-        "gil.py",
-        "import ctypes, threading, time\n\
-         from bedrock_agentcore import BedrockAgentCoreApp\n\
-         app = BedrockAgentCoreApp()\n\
-         def work(task):\n\
-         \x20   time.sleep(0.5)\n\
-         \x20   ctypes.PyDLL(None).sleep(4)\n\
-         \x20   app.complete_async_task(task)\n\
-         @app.entrypoint\n\
-         def handler(event):\n\
-         \x20   threading.Thread(target=work, args=[app.add_async_task('work')]).start()\n\
-         \x20   return {'status': 'started'}\n\
-         app.run()\n",
-    );
-    project.configure("gil.py", &[]).await;
-    let host = serve_impatiently(&project, "unresponsive_idle: 2").await;
+    let (project, host) = holding_the_gil(&python, &[]).await;
     let session = session_id("gil");
     project.invoke(&session, "{}").await;
     let shown = eventually("it is idle again", || async {
@@ -181,6 +195,20 @@ async fn a_busy_agent_that_holds_the_gil_is_not_taken_for_dead() {
     .await;
     assert_eq!(shown["state"], "idle", "{shown}");
     host.end(Signal::SIGTERM).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_holds_the_gil_for_longer_than_its_idle_timeout_is_busy_not_idle() {
+    let Some(python) = python() else { return };
+    let (project, host) = holding_the_gil(&python, &["--idle-timeout", "1"]).await;
+    let session = session_id("gil");
+    project.invoke(&session, "{}").await;
+    let ended = project.ended(&session).await;
+    assert_eq!(ended["reason"]["kind"], "IdleTimeout", "{ended}");
+    let log = project.expect(&["logs", "-s", &session]).await;
+    assert!(log.contains("the work is done"), "it was ended while it worked: {ended} {log}");
+    host.end(Signal::SIGTERM).await;
+    project.expect_no_processes().await;
 }
 
 /// Where control groups can be had: an agent that takes more memory than it may is ended, and the

@@ -45,6 +45,40 @@ async fn limits_of_an_agent_are_shown() {
 }
 
 #[tokio::test]
+async fn every_value_of_the_effective_configuration_is_shown_and_defaults_are_marked() {
+    let project = Project::new();
+    project.file("one.py", "");
+    project.configure("one.py", &["--idle-timeout", "60"]).await;
+    let path = project.path().join(".bedrock_agentcore.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let said = "    network: none\n    retention: {days: 1}\n    request_header_configuration: \
+                {requestHeaderAllowlist: [X-Tenant]}\n    entrypoint:";
+    std::fs::write(&path, text.replace("    entrypoint:", said)).unwrap();
+
+    let shown = project.json(&["config", "show", "--json"]).await;
+    let agent = &shown["agents"][0];
+    let configured = ["protocol", "idle_timeout", "network", "request_headers", "retention"];
+    assert_eq!(agent["configured"], serde_json::json!(configured));
+    assert_eq!(agent["retention"], serde_json::json!({"invocations": 10_000, "days": 1.0}));
+    assert_eq!((&agent["network"], &agent["request_headers"][0]), (&"none".into(), &"x-tenant".into()));
+    assert_eq!(shown["host"]["listen"], "127.0.0.1:8080");
+    assert_eq!(shown["host"]["on_shutdown"], "stop");
+    assert_eq!(shown["host"]["timeouts"]["startup"], 120.0);
+
+    let text = project.expect(&["config", "show"]).await;
+    for line in [
+        "  Idle timeout  60 s\n",
+        "  Maximum life  28800 s (default)\n",
+        "  Network       none\n",
+        "  Keeps         10000 durable invocations, each for 1 d\n",
+        "  Processes     1024 (default)\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert!(text.contains("  timeouts.startup") && text.contains("  limits.sessions"), "{text}");
+}
+
+#[tokio::test]
 async fn every_error_says_what_to_do() {
     let project = Project::new();
     for (arguments, hint) in [
@@ -52,6 +86,7 @@ async fn every_error_says_what_to_do() {
         (&["deploy"], "--endpoint URL"),
         (&["configure"], "name the file to run"),
         (&["configure", "-e", "gone.py"], "name a file or folder that is there"),
+        (&["configure", "-e", "gone.py", "-p", "mcp"], "leave --protocol out"),
         (&["invoke", "hi", "--endpoint", "http://127.0.0.1:1"], "agentcore launch -l"),
         (&["sessions", "list", "--endpoint", "ftp://x"], "http://127.0.0.1:8080"),
         (&["status", "--project", "gone"], "there is no folder"),
@@ -61,6 +96,23 @@ async fn every_error_says_what_to_do() {
         assert!(done.stderr.contains(hint) && done.stdout.is_empty(), "{arguments:?}: {done:?}");
     }
     assert_eq!(project.run(&["invoke"]).await.code, Some(2), "a wrong command line is a case of its own");
+}
+
+#[tokio::test]
+async fn a_configuration_of_another_shape_is_refused_with_what_to_do() {
+    let project = Project::new();
+    project.file("one.py", "");
+    for text in ["agents: [1, 2]\n", "- 1\n", "agents: {a: {aws: {region: [1]}}}\n", "agents: [\n"] {
+        project.file(".bedrock_agentcore.yaml", text);
+        for arguments in [&["configure", "list"][..], &["configure", "-e", "one.py", "-n", "a"]] {
+            let done = project.run(arguments).await;
+            assert_eq!(done.code, Some(1), "{text}{arguments:?}: {done:?}");
+            assert!(done.stderr.contains(".bedrock_agentcore.yaml"), "{done:?}");
+            assert!(done.stderr.contains("hint: correct it there"), "{done:?}");
+        }
+        let left = std::fs::read_to_string(project.path().join(".bedrock_agentcore.yaml")).unwrap();
+        assert_eq!(left, text, "nothing was written over");
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,6 @@ use super::query::Parameters;
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::session::{Agent, SessionHandle};
-use crate::store::Phase;
 
 /// How long the host waits for an agent's own answer to a ping, before it tells what it knows.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
@@ -85,12 +84,10 @@ async fn ping(State(api): State<Arc<Api>>, request: Request) -> Result<Response,
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
             Ok((status, [(CONTENT_TYPE, "application/json")], answer.body).into_response())
         }
-        // It starts, or is blocked: then it is busy, whatever it said last.
         Ok(Err(_)) | Err(_) => {
             let published = session.published();
-            let is_busy = published.phase == Phase::Active;
-            let status = published.ping_status.filter(|_| !is_busy).unwrap_or(PingStatus::busy_if(is_busy));
-            Ok(Json(PingReport { status, time_of_last_update: None }).into_response())
+            let changed_at = api.clock.timestamp_of(published.status_since);
+            Ok(Json(PingReport::new(published.status(), changed_at)).into_response())
         }
     }
 }

@@ -89,7 +89,10 @@ impl Actor {
             match self.next().await {
                 Input::Event(event) => self.handle(event).await,
                 Input::Started(outcome) => self.started(outcome).await,
-                Input::Command(Command::Leave) => return Outcome::Left,
+                Input::Command(Command::Leave) => {
+                    self.tell_what_is_cut_off().await;
+                    return Outcome::Left;
+                }
                 Input::Command(Command::Note(event, detail)) => self.note(event, detail).await,
                 Input::Command(Command::Stop(reason, reply)) => {
                     let stops = self.session.published().phase.is_current();

@@ -23,11 +23,24 @@ pub(super) const COMMANDS: usize = 16;
 pub(crate) struct Published {
     pub(crate) phase: Phase,
     pub(crate) ping_status: Option<PingStatus>,
+    /// When [`Published::status`] changed last.
+    pub(crate) status_since: Moment,
     pub(crate) idle_since: Option<Moment>,
     pub(crate) idle_deadline: Option<Moment>,
     pub(crate) life_ends: Moment,
     pub(crate) ended_at: Option<Timestamp>,
     pub(crate) reason: Option<StopReason>,
+}
+
+impl Published {
+    /// The status of an agent that cannot be asked: one that starts or is blocked is busy, whatever it
+    /// said last.
+    pub(crate) fn status(&self) -> PingStatus {
+        match self.phase {
+            Phase::Active => PingStatus::HealthyBusy,
+            _ => self.ping_status.unwrap_or(PingStatus::Healthy),
+        }
+    }
 }
 
 /// What can be asked of an actor.

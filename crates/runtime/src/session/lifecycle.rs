@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use agentcore_protocol::PingStatus;
 
-use super::reason::{StopKind, StopReason};
+use super::reason::{StopKind, StopReason, human};
 use crate::time::Moment;
 
 /// How long a ping may take before it counts as not answered.
@@ -33,6 +33,8 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const START_RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 /// Pings are sent at multiples of this: what wakes the host for one session serves those beside it too.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// From when on a ping that is under way counts as one that hangs.
+const HANGS: Duration = Duration::from_secs(1);
 /// How long after a SIGKILL that had no effect the next one follows.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 /// What a session that was adopted has left at least, so that its callers can come back.
@@ -163,6 +165,8 @@ pub(crate) struct Lifecycle {
     silence: Option<Silence>,
     /// When the next ping is due; `None` while one is under way, and when there is none to send.
     next_ping: Option<Moment>,
+    /// When the ping was sent that is under way.
+    pinged: Option<Moment>,
     state: State,
 }
 
@@ -176,6 +180,7 @@ impl Lifecycle {
             requests: Requests::default(),
             silence: None,
             next_ping: None,
+            pinged: None,
             state: State::Starting { failed_pings: 0 },
         }
     }
@@ -242,6 +247,9 @@ impl Lifecycle {
     }
 
     fn apply(&mut self, event: Event, now: Moment, actions: &mut Vec<Action>) {
+        if let Event::Pong { .. } | Event::PingFailed { .. } = event {
+            self.pinged = None;
+        }
         if matches!(self.state, State::Stopped { .. }) {
             return;
         }
@@ -405,16 +413,27 @@ impl Lifecycle {
             return self.stop(StopReason::max_lifetime(self.rules.max_lifetime), now, actions);
         }
         if matches!(self.state, State::Starting { .. }) && now >= self.startup_deadline {
-            let problem = self.silence.as_ref().map(|silence| silence.problem.as_str());
-            return self.stop(StopReason::never_healthy(self.rules.startup, problem), now, actions);
+            return self.stop(self.never_healthy(now), now, actions);
         }
         if self.silence_ends().is_some_and(|end| now >= end) {
             return self.give_up(now, actions);
         }
         if self.ping_at().is_some_and(|at| now >= at) {
             self.next_ping = None;
+            self.pinged = Some(now);
             actions.push(Action::Ping);
         }
+    }
+
+    /// A ping that hangs tells more than those that failed before it.
+    fn never_healthy(&self, now: Moment) -> StopReason {
+        let failed = self.silence.as_ref().map(|silence| silence.problem.clone());
+        let hung = self.pinged.map(|sent| now.since(sent)).filter(|hung| failed.is_none() || *hung >= HANGS);
+        let hangs = hung.map(|hung| {
+            format!("the latest has hung for {}: nothing takes it, or what does never answers", human(hung))
+        });
+        let problem = hangs.or(failed).unwrap_or_else(|| "its program did not run by then".to_owned());
+        StopReason::never_healthy(self.rules.startup, &problem)
     }
 
     fn give_up(&mut self, now: Moment, actions: &mut Vec<Action>) {

@@ -258,6 +258,7 @@ impl Manager {
         let published = Published {
             phase,
             ping_status: None,
+            status_since: clock.now(),
             idle_since: None,
             idle_deadline: None,
             life_ends: clock.moment_of(begun.started_at) + begun.limits.max_lifetime(),

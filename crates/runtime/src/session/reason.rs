@@ -77,8 +77,7 @@ impl StopReason {
         )
     }
 
-    pub(crate) fn never_healthy(waited: Duration, problem: Option<&str>) -> Self {
-        let problem = problem.unwrap_or("it accepted no connection");
+    pub(crate) fn never_healthy(waited: Duration, problem: &str) -> Self {
         Self::new(
             StopKind::StartupFailed,
             format!("no good answer to GET /ping within {}: {problem}", human(waited)),

@@ -116,7 +116,11 @@ async fn a_blocked_busy_agent_is_waited_for_and_a_silent_idle_one_is_not() {
     assert!(shown["reason"]["detail"].as_str().unwrap().contains("no answer within 10 s"), "{shown}");
     assert_eq!(host.state(&busy).await, "active");
     let ping = format!("/ping?X-Amzn-Bedrock-AgentCore-Runtime-Session-Id={busy}");
-    assert_eq!(host.get(&ping).await.json()["status"], "HealthyBusy");
+    let told = host.get(&ping).await.json();
+    assert_eq!(told["status"], "HealthyBusy");
+    assert!(told["time_of_last_update"].as_u64().unwrap() >= 1_700_000_000, "{told}");
+    pass(20).await;
+    assert_eq!(host.get(&ping).await.json(), told, "only a change of status is an update");
     host.kind.agents()[0].listen();
     pass(5).await;
     let timeline = host.timeline(&busy).await;

@@ -67,6 +67,35 @@ async fn an_exit_between_two_hosts_keeps_its_code_and_its_last_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_in_flight_when_a_host_ended_is_on_record() {
+    let host = TestHost::start().await;
+    let (asked, idle) = (session_id("asked"), session_id("idle"));
+    host.invoke(&idle, "{}").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let router = host.host.router();
+    let calls: Vec<_> = (0..2)
+        .map(|_| {
+            let request = host.invocation(&asked, r#"{"do":"sleep","ms":3600000}"#);
+            tokio::spawn(tower::ServiceExt::oneshot(router.clone(), request))
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let host = host.restart().await;
+    let detail = async |session: &str, event: &str| {
+        let shown = host.show(session).await;
+        let mut timeline = shown["timeline"].as_array().unwrap().iter();
+        let found = timeline.find(|entry| entry["event"] == event);
+        found.and_then(|entry| entry["detail"].as_str()).unwrap_or_default().to_owned()
+    };
+    assert_eq!(detail(&asked, "cut_off").await, "the host left with 2 requests in flight");
+    assert!(detail(&asked, "adopted").await.ends_with("was cut off, if there was one"));
+    assert_eq!(detail(&idle, "cut_off").await, "");
+    assert_eq!(detail(&idle, "adopted").await, "a new host has taken over");
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_was_starting_goes_on_starting() {
     let host = TestHost::start().await;
     host.kind.script_next_start(ScriptedStart::NeverListen);

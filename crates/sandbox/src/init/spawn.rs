@@ -2,21 +2,26 @@
 
 #![allow(unsafe_code, reason = "fork, and descriptors with fixed numbers")]
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use agentcore_protocol::agent::env;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2, setpgid};
+use nix::unistd::{
+    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, getpid, getppid, pipe2,
+    setpgid,
+};
 
 use super::disk;
 use super::shield::Shield;
@@ -204,16 +209,44 @@ pub(super) fn processes_are_counted_apart() -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(14))
 }
 
-// Returns only when the program cannot be executed. What it inherits is as in a fresh process:
-// exec resets SIGPIPE, and every other descriptor closes.
+// Returns only when the program cannot be executed. What it inherits is as in a fresh process: every
+// other descriptor closes.
+//
+// The kernel's own exec, not the library's: that one has a shell read what the kernel cannot run, be it a
+// program for another kind of machine or somebody's notes.
 fn execute(program: Program<'_>) -> io::Error {
-    let mut command = Command::new(&program.path);
-    command.args(&program.args).env_clear().envs(program.env.iter().map(|(name, value)| (name, value)));
-    if program.listen.is_some() {
-        command.env(env::LISTEN_FDS, "1").env(env::LISTEN_PID, getpid().to_string());
+    let replaced = || {
+        let path = CString::new(program.path.as_os_str().as_bytes())?;
+        let args = [program.path.as_os_str()].into_iter().chain(program.args.iter().map(OsString::as_os_str));
+        let args = args.map(|arg| CString::new(arg.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+        let variables = environment(program.env, program.listen.is_some())?;
+        chdir(program.folder)?;
+        dup2_stdin(File::open("/dev/null")?)?;
+        dup2_stdout(&program.stdout)?;
+        dup2_stderr(&program.stderr)?;
+        // Rust's own start has it ignored, which exec would pass on.
+        // SAFETY: no handler is installed, the signal's usual effect is.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+        match execve(&path, &args, &variables)? {}
+    };
+    let outcome: io::Result<Infallible> = replaced();
+    match outcome {
+        Ok(never) => match never {},
+        Err(error) => error,
     }
-    command.current_dir(program.folder).stdin(Stdio::null());
-    command.stdout(program.stdout).stderr(program.stderr).exec()
+}
+
+fn environment(declared: &[(OsString, OsString)], listens: bool) -> io::Result<Vec<CString>> {
+    let mut all: BTreeMap<OsString, OsString> = declared.iter().cloned().collect();
+    if listens {
+        all.insert(env::LISTEN_FDS.into(), "1".into());
+        all.insert(env::LISTEN_PID.into(), getpid().to_string().into());
+    }
+    let lines = all.into_iter().map(|(name, value)| {
+        let line = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        Ok(CString::new(line)?)
+    });
+    lines.collect()
 }
 
 /// What a child reports before its program runs; a program that runs closes the pipe.

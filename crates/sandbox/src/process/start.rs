@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -166,7 +167,8 @@ async fn until_ended(init: PidFd) {
 fn refusal(reply: Reply, spec: &SandboxSpec) -> StartError {
     match reply {
         Reply::ProgramFailed { errno } => {
-            StartError::Program { program: spec.program.clone(), source: io::Error::from_raw_os_error(errno) }
+            let source = explained(io::Error::from_raw_os_error(errno), &spec.program);
+            StartError::Program { program: spec.program.clone(), source }
         }
         Reply::SetupFailed(failure) => {
             let StepError { step, source } = failure.into();
@@ -174,6 +176,20 @@ fn refusal(reply: Reply, spec: &SandboxSpec) -> StartError {
         }
         Reply::Started(InitRecord { .. }) => setup("start the sandbox", io::ErrorKind::InvalidData.into()),
     }
+}
+
+// Two answers of the kernel that say little to whoever sees the program lie there.
+fn explained(source: io::Error, program: &Path) -> io::Error {
+    let why = match source.raw_os_error() {
+        Some(libc::ENOEXEC) => {
+            "it is neither a program for this machine nor a script whose first line names an interpreter"
+        }
+        Some(libc::ENOENT) if program.exists() => {
+            "what runs it is not there, or not shown to agents: the interpreter in its first line, or its loader"
+        }
+        _ => return source,
+    };
+    io::Error::new(source.kind(), format!("{source}: {why}"))
 }
 
 fn setup(step: &'static str, source: io::Error) -> StartError {

@@ -10,7 +10,7 @@ use crate::client::patience::Patience;
 use crate::client::sse::EventReader;
 use crate::client::work::{Answer, Invocation};
 use crate::client::{ClientError, HostClient};
-use crate::commands::answer::stream_error;
+use crate::commands::answer::{logs_hint, stream_error};
 use crate::commands::verdict::Verdict;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -41,7 +41,9 @@ pub(super) async fn run(path: &str, context: &Context) -> anyhow::Result<ExitCod
     if !found.answer.as_ref().is_some_and(Answer::is_event_stream) {
         print_answer(path, &found, context).await?;
     } else if let Some(error) = place.last_item.as_deref().and_then(stream_error) {
-        return Ok(Verdict::Failed.told(Failure::new(format!("the agent failed in mid-stream: {error}"))));
+        let failure = Failure::new(format!("the agent failed in mid-stream: {error}"));
+        let hint = logs_hint(Some(&found.agent), Some(&found.session_id));
+        return Ok(Verdict::Failed.told(failure.hint(hint)));
     }
     Ok(end(&found))
 }

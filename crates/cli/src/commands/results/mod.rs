@@ -107,7 +107,8 @@ async fn print_answer(path: &str, found: &Invocation, context: &Context) -> anyh
     }
     let client = context.host();
     let request = client.own_request(Method::GET, &format!("{path}/answer"), &[])?;
-    answer::print(client.send(request).await?).await
+    let hint = answer::logs_hint(Some(&found.agent), Some(&found.session_id));
+    answer::print(client.send(request).await?, Some(hint)).await
 }
 
 /// Tells what came of it, unless all is well.

@@ -1,7 +1,7 @@
 //! An agent for tests: this very test binary, asked to run one test that serves.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +29,16 @@ pub(crate) fn raw_script(answer: &str) -> String {
     become_agent(&format!("'raw:{answer}'"))
 }
 
+/// A program that becomes an agent which answers invocations with the lines of their heads, in lower case.
+pub(crate) fn heads_script() -> String {
+    become_agent("heads")
+}
+
+/// A program that becomes an agent which streams a first item, and a second one once there is such a file.
+pub(crate) fn drip_script(until: &Path) -> String {
+    become_agent(&format!("'drip:{}'", until.display()))
+}
+
 fn become_agent(role: &str) -> String {
     let binary = std::env::current_exe().unwrap();
     format!("#!/bin/sh\n{ROLE}={role} exec {} --exact {TEST_NAME} --nocapture\n", binary.display())
@@ -42,7 +52,18 @@ fn become_agent(role: &str) -> String {
 fn serves_when_it_is_run_as_an_agent() {
     let Ok(role) = std::env::var(ROLE) else { return };
     if let Some(answer) = role.strip_prefix("raw:") {
-        return serve_raw(&answer.replace("\\n", "\r\n"));
+        let answer = answer.replace("\\n", "\r\n");
+        return serve_raw(|_, connection| connection.write_all(answer.as_bytes()));
+    }
+    if let Some(file) = role.strip_prefix("drip:") {
+        return serve_raw(|_, connection| drip(connection, Path::new(file)));
+    }
+    if role == "heads" {
+        return serve_raw(|head, connection| {
+            let lines = json!(head.to_lowercase().lines().collect::<Vec<_>>()).to_string();
+            let length = lines.len();
+            write!(connection, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{lines}")
+        });
     }
     let count = Arc::new(AtomicU64::new(0));
     let handler = move |payload: Value, tasks: Tasks| {
@@ -71,18 +92,31 @@ fn mark(file: &Path) -> std::io::Result<()> {
     listener.read_exact(&mut [0])
 }
 
-/// A server without a library: pings are fine, invocations are answered with bytes.
-fn serve_raw(answer: &str) {
+/// A server without a library: pings are fine, invocations are answered by hand.
+fn serve_raw(answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()>) {
     let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     for mut connection in listener.incoming().filter_map(Result::ok) {
         let mut head = [0; 4096];
         let read = connection.read(&mut head).unwrap_or(0);
-        let ping = head[..read].starts_with(b"GET /ping");
+        let head = String::from_utf8_lossy(&head[..read]);
         let healthy =
             "HTTP/1.1 200 OK\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"status\":\"Healthy\"}";
-        let _ = connection.write_all(if ping { healthy } else { answer }.as_bytes());
+        let _ = match head.starts_with("GET /ping") {
+            true => connection.write_all(healthy.as_bytes()),
+            false => answer(&head, &mut connection),
+        };
     }
+}
+
+/// Nothing else is served meanwhile.
+#[expect(clippy::disallowed_methods, reason = "it is a process of its own, and waits for another")]
+fn drip(connection: &mut TcpStream, until: &Path) -> std::io::Result<()> {
+    write!(connection, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n")?;
+    while !until.exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    write!(connection, "data: 2\n\n")
 }
 
 fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {

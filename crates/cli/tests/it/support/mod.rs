@@ -163,6 +163,11 @@ impl Project {
         Done::from(output.expect("the command does not end").unwrap())
     }
 
+    /// Starts a command whose output is read while it runs.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Runs a command that must succeed, and returns what it printed.
     pub(crate) async fn expect(&self, arguments: &[&str]) -> String {
         let done = self.run(arguments).await;

@@ -66,6 +66,16 @@ impl Actor {
         self.environment.store.enqueue(Write::Happened { incarnation, entries, change: None }).await;
     }
 
+    /// A host that leaves takes every connection with it.
+    pub(super) async fn tell_what_is_cut_off(&mut self) {
+        let detail = match self.session.in_flight() {
+            0 => return,
+            1 => "the host left with a request in flight".to_owned(),
+            several => format!("the host left with {several} requests in flight"),
+        };
+        self.note("cut_off", detail).await;
+    }
+
     /// When the agent is to blame, the end of its log tells why.
     async fn listen_to_last_words(&mut self) {
         let failed = reason_of(self.life.state()).is_some_and(|reason| reason.kind.is_failure());
@@ -90,9 +100,10 @@ impl Actor {
             State::Stopped { .. } => (Phase::Stopped, None),
         };
         let clock = &self.environment.clock;
-        let published = Published {
+        let mut published = Published {
             phase,
             ping_status: self.ping_status,
+            status_since: clock.now(),
             idle_since,
             idle_deadline: self.life.idle_deadline(),
             life_ends: self.life.life_ends(),
@@ -103,6 +114,9 @@ impl Actor {
             self.session.gate.close();
         }
         let changed = self.session.published.send_if_modified(|current| {
+            if published.status() == current.status() {
+                published.status_since = current.status_since;
+            }
             let changed = *current != published;
             *current = published.clone();
             changed

@@ -58,6 +58,7 @@ impl Actor {
     ) -> Self {
         let now = environment.clock.now();
         let born = environment.clock.moment_of(session.started_at);
+        let cut_off = cut_off(&left);
         let (life, actions) = Lifecycle::adopt(rules, born, left, now);
         let mut actor = Self::around(session, inbox, environment, life);
         actor.hold(sandbox);
@@ -66,7 +67,7 @@ impl Actor {
             // Only a session known to be idle has its gate closed, and an adopted one is not yet.
             actor.carry_out(action, &mut VecDeque::new(), &mut notes);
         }
-        actor.note("adopted", "a new host has taken over".to_owned()).await;
+        actor.note("adopted", format!("a new host has taken over{cut_off}")).await;
         actor.tell(notes).await;
         actor
     }
@@ -131,6 +132,18 @@ impl Actor {
                 Err(error) => Err(format!("nobody knows whether its program started: {error}")),
             }
         }));
+    }
+}
+
+/// What became of requests to the earlier host, as far as its last record tells: one that was killed
+/// took the number with it, and each request on disk would cost more than the request.
+fn cut_off(left: &Adopted) -> &'static str {
+    match left {
+        Adopted::Starting => "; who waited for its start was cut off",
+        Adopted::Running { idle_since: None } => {
+            "; it was active, so a request in flight to the earlier one was cut off, if there was one"
+        }
+        Adopted::Running { idle_since: Some(_) } | Adopted::Stopping(_) => "",
     }
 }
 

@@ -96,6 +96,35 @@ fn a_session_that_never_answers_ends_after_the_startup_limit_and_says_what_was_s
 }
 
 #[test]
+fn a_first_ping_that_hangs_is_told_from_a_program_that_does_not_run() {
+    let rules = Rules { startup: 3 * SECOND, ..rules() };
+    let reason = |spawned: bool, refused: bool| {
+        let mut driven = Driven { life: Lifecycle::new(rules, at(0.0)), actions: Vec::new() };
+        if spawned {
+            driven = driven.then(0.0, Event::Spawned);
+        }
+        if refused {
+            driven = driven.silent(0.0, 0.1).then(1.0, Event::Tick);
+        }
+        let driven = driven.then(3.0, Event::Tick);
+        let State::Stopping { reason, .. } = driven.life.state() else { panic!("{:?}", driven.life) };
+        reason.detail.clone()
+    };
+    let hung = |seconds: u32| {
+        format!(
+            "no good answer to GET /ping within 3 s: the latest has hung for {seconds} s: nothing takes it, or \
+             what does never answers"
+        )
+    };
+    assert_eq!(reason(true, false), hung(3));
+    assert_eq!(reason(true, true), hung(2));
+    assert_eq!(
+        reason(false, false),
+        "no good answer to GET /ping within 3 s: its program did not run by then"
+    );
+}
+
+#[test]
 fn pings_of_a_starting_session_come_quickly_at_first() {
     let mut driven = Driven::started();
     let mut waits = Vec::new();

@@ -28,6 +28,21 @@ async fn a_program_that_is_not_executable() {
 }
 
 #[tokio::test]
+async fn a_program_that_the_kernel_cannot_run_says_what_is_missing() {
+    let bench = Processes::new();
+    let path = bench.code().join("agent");
+    for (content, problem) in [
+        ("echo no interpreter is named\n", "nor a script whose first line names an interpreter"),
+        ("#!/bin/surely-not-there\n", "the interpreter in its first line"),
+    ] {
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = error_of(&bench, &bench.program(path.to_str().unwrap(), &[])).await;
+        assert!(error.starts_with("cannot start ") && error.contains(problem), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn code_that_is_not_there() {
     let bench = Processes::new();
     let spec = SandboxSpec { code: "/nowhere".into(), ..bench.shell("true") };
