@@ -176,7 +176,7 @@ impl Shared {
         }
         let Some(entrypoint) = &self.entrypoint else {
             // Without an entrypoint, a body that is no JSON is still the caller's mistake first.
-            return match check(&payload) {
+            return match check(payload).await {
                 Ok(()) => respond::error(StatusCode::INTERNAL_SERVER_ERROR, NO_ENTRYPOINT),
                 Err(error) => span.in_scope(|| refused(&error)),
             };

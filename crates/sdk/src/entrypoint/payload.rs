@@ -8,6 +8,9 @@ use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::strict::{self, Checked};
 
 /// Above this many bytes a payload is parsed off the I/O threads.
 const LARGE: usize = 1 << 20;
@@ -147,8 +150,8 @@ fn detect(body: &[u8]) -> Encoding {
 }
 
 /// Whether a payload is JSON, for when there is no handler to take it.
-pub(crate) fn check(text: &[u8]) -> Result<(), PayloadError> {
-    parse_now::<serde::de::IgnoredAny>(text).map(drop)
+pub(crate) async fn check(text: Bytes) -> Result<(), PayloadError> {
+    parse(text).await.map(|Checked| ())
 }
 
 /// Parses a payload, a large one off the I/O threads.
@@ -160,13 +163,19 @@ pub(super) async fn parse<P: DeserializeOwned + Send + 'static>(text: Bytes) -> 
     parsed.unwrap_or_else(|panic| Err(PayloadError::Mismatch(format!("its deserializer panicked: {panic}"))))
 }
 
-pub(super) fn parse_now<P: DeserializeOwned>(text: &[u8]) -> Result<P, PayloadError> {
+/// Parses a payload. What is JSON does not depend on `P`: every text that a `serde_json::Value`
+/// cannot hold is refused as what it is, and only of others it is said that `P` does not take them.
+pub(super) fn parse_now<P: DeserializeOwned + 'static>(text: &[u8]) -> Result<P, PayloadError> {
     // Checked once as a whole, which takes a fraction of checking it string by string.
     let text =
         std::str::from_utf8(text).map_err(|error| PayloadError::Encoding(format!("not UTF-8: {error}")))?;
+    let no_json = |error: serde_json::Error| PayloadError::Json(error.to_string());
+    if !strict::checks::<P>() {
+        strict::check(text).map_err(no_json)?;
+    }
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => PayloadError::Mismatch(error.to_string()),
-        _ => PayloadError::Json(error.to_string()),
+        Category::Data => PayloadError::Mismatch(error.to_string()),
+        _ => no_json(error),
     })
 }
 
@@ -232,6 +241,29 @@ mod tests {
             let error = parsed(text.into()).unwrap_err();
             assert!(error.starts_with("Invalid JSON: "), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_json_is_that_for_every_type() {
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Event {
+            prompt: String,
+        }
+        let deep = "[".repeat(128) + &"]".repeat(128);
+        for ignored in [r#""\ud800""#, "1e400", &deep, "nope"] {
+            for text in
+                [format!(r#"{{"ignored":{ignored}}}"#), format!(r#"{{"prompt":1,"ignored":{ignored}}}"#)]
+            {
+                let error = parse_now::<Event>(text.as_bytes()).unwrap_err();
+                let of_value = parse_now::<Value>(text.as_bytes()).unwrap_err();
+                assert!(matches!(error, PayloadError::Json(_)), "{text}: {error}");
+                assert_eq!(error.to_string(), of_value.to_string());
+            }
+        }
+        let event = parse_now::<Event>(br#"{"prompt":"hi","ignored":[1.5,"\u00e9"]}"#).unwrap();
+        assert_eq!(event.prompt, "hi");
+        assert!(matches!(parse_now::<Event>(br#"{"prompt":1}"#), Err(PayloadError::Mismatch(_))));
     }
 
     #[test]
