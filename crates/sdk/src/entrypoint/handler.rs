@@ -97,7 +97,7 @@ handlers!(A1, A2, A3, A4);
 /// Runs a blocking handler in the pool, with the runtime and the app's tasks at hand.
 async fn run_blocking<W>(invocation: Invocation, work: W) -> Handled
 where
-    W: FnOnce(&[u8]) -> Handled + Send + 'static,
+    W: FnOnce(&str) -> Handled + Send + 'static,
 {
     let (sender, answered) = oneshot::channel();
     let Invocation { payload, tasks, blocking, .. } = invocation;
