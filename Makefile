@@ -12,6 +12,7 @@ CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
 # Where `make run` keeps its configuration and its state: a folder of its own, so that nothing in
 # the checkout changes.
 RUN := $(TARGET)/run
+PORT := 8080
 
 # The official SDK and what tests need beside it, in a virtual environment of our own.
 VENV := $(TARGET)/venv
@@ -40,16 +41,16 @@ include crates/python/python.mk
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-run: ## Build the document agent, launch it on the host at port 8080, and print what to try
+run: ## Build the document agent, launch it on the host at port 8080 (or PORT=...), and print what to try
 	cargo build --release -p agentcore -p document-agent
 	mkdir -p $(RUN)
 	cd $(RUN) && $(AGENTCORE) configure -e $(DOCUMENT_AGENT) -n document_agent -ni
 	@printf '%s\n' '' 'The document agent builds a full-text index in the background. In another terminal:' \
-	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"index\"}'" \
-	  '  curl http://localhost:8080/ping' \
-	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"progress\"}'" \
-	  "  curl -X POST http://localhost:8080/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
-	@cd $(RUN) && exec $(AGENTCORE) launch -l --env CARGO_HOME=$(CARGO_FOLDER) --read-only $(CARGO_FOLDER)/registry/src
+	  "  curl -X POST http://localhost:$(PORT)/invocations -d '{\"action\": \"index\"}'" \
+	  '  curl http://localhost:$(PORT)/ping' \
+	  "  curl -X POST http://localhost:$(PORT)/invocations -d '{\"action\": \"progress\"}'" \
+	  "  curl -X POST http://localhost:$(PORT)/invocations -d '{\"action\": \"search\", \"query\": \"graceful shutdown\"}'" ''
+	@cd $(RUN) && exec $(AGENTCORE) launch -l --port $(PORT) --env CARGO_HOME=$(CARGO_FOLDER) --read-only $(CARGO_FOLDER)/registry/src
 
 test: lint docs test-rust test-aws test-python ## Format, lint, unit, integration and doc tests, docs without warnings, boto3, Python tests
 
@@ -57,9 +58,10 @@ test-rust: $(VENV_READY) package js-modules
 	$(TEST_TOOLS) cargo test --workspace --quiet
 
 test-aws: $(VENV_READY) $(AWSCLI_VENV_READY) js-modules ## AWS's own clients against a host: boto3, its command line, its SDK for Rust and, where npm is, for JavaScript
-	cargo build --quiet -p agentcore
+	cargo build --quiet -p agentcore -p document-agent
 	cargo build --quiet --locked --manifest-path tests/rust/Cargo.toml --target-dir $(TARGET)/aws-tour
-	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore AWS_CLI=$(abspath $(AWSCLI_VENV))/bin/aws \
+	cd tests/python/aws && AGENTCORE=$(abspath $(TARGET))/debug/agentcore \
+	  DOCUMENT_AGENT=$(abspath $(TARGET))/debug/document-agent AWS_CLI=$(abspath $(AWSCLI_VENV))/bin/aws \
 	  AWS_JS_MODULES=$(JS_MODULES) AWS_RUST_TOUR=$(abspath $(RUST_TOUR)) $(abspath $(VENV))/bin/python -m pytest
 
 # Tests that need these skip themselves where there is no npm.

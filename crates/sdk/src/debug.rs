@@ -11,8 +11,8 @@ use crate::tasks::Tasks;
 
 /// The action that a payload asks for. `None` for an ordinary payload: one that is no object, or
 /// has no action or an empty one.
-pub(crate) fn requested_action(payload: &[u8]) -> Option<Value> {
-    let mut object: Map<String, Value> = serde_json::from_slice(payload).ok()?;
+pub(crate) fn requested_action(payload: &str) -> Option<Value> {
+    let mut object: Map<String, Value> = serde_json::from_str(payload).ok()?;
     let action = object.remove(ACTION_KEY)?;
     let empty = match &action {
         Value::Null | Value::Bool(false) => true,
@@ -67,9 +67,9 @@ mod tests {
             "[1]",
             "\"ping_status\"",
         ] {
-            assert_eq!(requested_action(ordinary.as_bytes()), None, "{ordinary}");
+            assert_eq!(requested_action(ordinary), None, "{ordinary}");
         }
-        let payload = br#"{"_agent_core_app_action":"ping_status","prompt":"hi"}"#;
+        let payload = r#"{"_agent_core_app_action":"ping_status","prompt":"hi"}"#;
         assert_eq!(requested_action(payload), Some(Value::from("ping_status")));
     }
 }

@@ -68,7 +68,7 @@ impl App {
     {
         let handler: ErasedHandler = Arc::new(move |invocation: Invocation| {
             let Invocation { payload, context, head, .. } = invocation;
-            let answer = entrypoint(RawInvocation { text: payload, context, head });
+            let answer = entrypoint(RawInvocation { text: payload.into(), context, head });
             Box::pin(async move {
                 Ok(match answer.await {
                     RawAnswer::Response(response) => Answer::Response(response),

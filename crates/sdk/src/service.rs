@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use agentcore_protocol::error::NO_ENTRYPOINT;
+use axum::extract::ws::Utf8Bytes;
 use axum::extract::{FromRequestParts, WebSocketUpgrade};
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -176,7 +177,7 @@ impl Shared {
         }
         let Some(entrypoint) = &self.entrypoint else {
             // Without an entrypoint, a body that is no JSON is still the caller's mistake first.
-            return match check(&payload) {
+            return match check(payload).await {
                 Ok(()) => respond::error(StatusCode::INTERNAL_SERVER_ERROR, NO_ENTRYPOINT),
                 Err(error) => span.in_scope(|| refused(&error)),
             };
@@ -190,7 +191,7 @@ impl Shared {
         self.answer(handled, client_left, &span)
     }
 
-    async fn read<B>(&self, body: B, context: &RequestContext) -> Result<Bytes, PayloadError>
+    async fn read<B>(&self, body: B, context: &RequestContext) -> Result<Utf8Bytes, PayloadError>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -228,7 +229,7 @@ impl Shared {
         let span = logs::invocation_span(&context);
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let invocation = self.invocation(Bytes::new(), context, parts, cancellation);
+        let invocation = self.invocation(Utf8Bytes::default(), context, parts, cancellation);
         let handlers = self.handlers.clone();
         upgrade.max_message_size(self.max_payload).max_frame_size(self.max_payload).on_upgrade(
             move |socket| {
@@ -243,7 +244,7 @@ impl Shared {
 
     fn invocation(
         &self,
-        payload: Bytes,
+        payload: Utf8Bytes,
         context: RequestContext,
         head: http::request::Parts,
         cancellation: CancellationToken,

@@ -2,8 +2,10 @@
 //! searched long before the end.
 
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -119,6 +121,7 @@ impl Build {
         };
         self.commit()?;
         if !self.contents.complete {
+            self.library.interrupt_writing();
             return Ok(self.contents);
         }
         Ok(self.tidy_up(observe)?)
@@ -177,16 +180,43 @@ impl Build {
         Ok(())
     }
 
-    /// Waits until the small parts that commits left behind are merged into larger ones.
+    /// Waits until the small parts that commits left behind are merged into larger ones. Told to
+    /// stop, it leaves them as they are: all files are in.
     fn tidy_up(mut self, observe: Observer<'_>) -> tantivy::Result<Contents> {
         self.progress.phase = Phase::Merging;
         self.progress.current_file.clear();
-        // All files are in: whether to go on is no longer a question.
-        let _ = observe(&self.progress);
-        self.writer.wait_merging_threads()?;
+        let (writer, progress) = (self.writer, &self.progress);
+        attend(|| writer.wait_merging_threads(), || observe(progress), || self.library.interrupt_writing())?;
         self.library.publish(&self.contents)?;
         Ok(self.contents)
     }
+}
+
+/// How often somebody is asked whether to go on with work that does not ask by itself.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Does `work` on a thread of its own and asks meanwhile whether to go on. If not, it is
+/// interrupted, and its end waited for.
+fn attend<T: Send>(
+    work: impl FnOnce() -> T + Send,
+    mut ask: impl FnMut() -> ControlFlow<()>,
+    interrupt: impl FnOnce(),
+) -> T {
+    let asking = thread::current();
+    thread::scope(|scope| {
+        let working = scope.spawn(move || {
+            let result = work();
+            asking.unpark();
+            result
+        });
+        while ask().is_continue() && !working.is_finished() {
+            thread::park_timeout(ASK_EVERY);
+        }
+        if !working.is_finished() {
+            interrupt();
+        }
+        working.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 fn go_on(decision: ControlFlow<()>) -> Result<(), Stop> {
@@ -257,7 +287,8 @@ mod tests {
         assert_eq!(contents.skipped, Skipped { binary: 1, too_large: 1, unreadable: 0 });
         assert_eq!(hits(&library, "albatross"), 2);
         let phases = |phase| seen.iter().filter(|(seen, _)| *seen == phase).count();
-        assert_eq!((phases(Phase::Counting), phases(Phase::Indexing), phases(Phase::Merging)), (5, 5, 1));
+        assert_eq!((phases(Phase::Counting), phases(Phase::Indexing)), (5, 5));
+        assert!(phases(Phase::Merging) > 0);
         assert_eq!(seen[8].1, "sub/d.txt");
     }
 
@@ -295,6 +326,44 @@ mod tests {
         let library = Library::open(folder.path()).unwrap();
         assert_eq!(library.snapshot().contents, Some(contents));
         assert_eq!(hits(&library, "cormorant"), 1);
+    }
+
+    #[test]
+    fn told_to_stop_while_it_merges_it_has_everything_and_makes_room_for_the_next() {
+        let (documents, (_folder, library)) = (documents(), library());
+        for n in 0..8 {
+            fs::write(documents.path().join(format!("{n}.txt")), "an auk\n").unwrap();
+        }
+        let build = Build::begin(Arc::clone(&library), documents.path().to_owned(), EVERY_FILE).unwrap();
+        let contents = build
+            .run(&mut |progress| match progress.phase {
+                Phase::Merging => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+            .unwrap();
+        assert!(contents.complete);
+        assert_eq!(library.snapshot().searcher.num_docs(), 11);
+        let build = Build::begin(Arc::clone(&library), documents.path().to_owned(), ONCE).unwrap();
+        assert!(build.run(&mut |_| ControlFlow::Continue(())).unwrap().complete);
+        assert_eq!(library.snapshot().searcher.num_docs(), 11);
+    }
+
+    #[test]
+    fn work_that_asks_nobody_is_interrupted_at_the_first_no() {
+        let (interrupt, interrupted) = std::sync::mpsc::channel();
+        let mut asked = 0;
+        let ask = || {
+            asked += 1;
+            if asked < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let result = attend(move || interrupted.recv(), ask, || interrupt.send("stop").unwrap());
+        assert_eq!((result, asked), (Ok("stop"), 3));
+    }
+
+    #[test]
+    fn work_that_is_done_is_not_interrupted() {
+        let result = attend(|| 7, || ControlFlow::Continue(()), || panic!("there is nothing to interrupt"));
+        assert_eq!(result, 7);
     }
 
     #[test]

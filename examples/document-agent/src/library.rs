@@ -17,6 +17,7 @@ use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyError};
 use tempfile::TempDir;
 
+use crate::interruptible::{Interruptible, Switch};
 use crate::walk::Skipped;
 
 /// What each thread that indexes may hold in memory before it writes to disk.
@@ -117,6 +118,7 @@ pub struct Snapshot {
 pub struct Library {
     folder: PathBuf,
     index: Index,
+    writing: Switch,
     fields: Fields,
     reader: IndexReader,
     current: RwLock<Snapshot>,
@@ -135,11 +137,13 @@ impl Library {
     fn try_open(folder: &Path) -> tantivy::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (schema, fields) = schema();
-        let index = Index::open_or_create(MmapDirectory::open(folder)?, schema)?;
+        let writing = Switch::default();
+        let directory = Interruptible { folder: MmapDirectory::open(folder)?, switch: writing.clone() };
+        let index = Index::open_or_create(directory, schema)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let contents = index.load_metas()?.payload.and_then(|payload| serde_json::from_str(&payload).ok());
         let current = RwLock::new(Snapshot { searcher: reader.searcher(), contents });
-        Ok(Self { folder: folder.to_owned(), index, fields, reader, current })
+        Ok(Self { folder: folder.to_owned(), index, writing, fields, reader, current })
     }
 
     /// Where the index is.
@@ -187,12 +191,19 @@ impl Library {
             .memory_budget_per_thread(BYTES_PER_THREAD)
             .num_merge_threads(1)
             .build();
-        self.index.writer_with_options(options).map_err(|error| match error {
+        let writer = self.index.writer_with_options(options).map_err(|error| match error {
             TantivyError::LockFailure(LockError::LockBusy, _) => {
                 LibraryError::InUse { folder: self.folder.display().to_string() }
             }
-            error => error.into(),
-        })
+            error => LibraryError::from(error),
+        })?;
+        self.writing.restore();
+        Ok(writer)
+    }
+
+    /// Has the writer's merges fail, until there is another writer.
+    pub fn interrupt_writing(&self) {
+        self.writing.interrupt();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The arguments that a handler may take after its payload.
 
-use bytes::Bytes;
+use axum::extract::ws::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::RequestContext;
@@ -10,7 +10,8 @@ use crate::tasks::Tasks;
 
 /// A request on its way to the handler: its payload, and what extractors are made from.
 pub struct Invocation {
-    pub(crate) payload: Bytes,
+    /// Known to be text, so that nobody has to look again. axum has a type for that, for messages.
+    pub(crate) payload: Utf8Bytes,
     pub(crate) context: RequestContext,
     /// The rest of the request's head: its headers are in the context.
     pub(crate) head: http::request::Parts,

@@ -21,6 +21,8 @@ type HandledFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
 /// [`FromInvocation`].
 ///
 /// The payload is any type that serde can deserialize; `serde_json::Value` takes whatever comes.
+/// What is JSON does not depend on the type: half a character, a number out of range and more than
+/// 127 levels are refused also where the type ignores them or, as `RawValue`, does not look.
 /// What may be returned says [`IntoAnswer`]. `M` is inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no entrypoint",
@@ -95,7 +97,7 @@ handlers!(A1, A2, A3, A4);
 /// Runs a blocking handler in the pool, with the runtime and the app's tasks at hand.
 async fn run_blocking<W>(invocation: Invocation, work: W) -> Handled
 where
-    W: FnOnce(&[u8]) -> Handled + Send + 'static,
+    W: FnOnce(&str) -> Handled + Send + 'static,
 {
     let (sender, answered) = oneshot::channel();
     let Invocation { payload, tasks, blocking, .. } = invocation;

@@ -9,6 +9,7 @@ mod extract;
 mod handler;
 mod payload;
 mod sse;
+mod strict;
 
 pub(crate) use self::accompanied::accompany;
 pub(crate) use self::answer::Answer;

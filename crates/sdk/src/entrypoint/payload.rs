@@ -3,11 +3,15 @@
 use std::fmt;
 
 use agentcore_protocol::error::{ErrorBody, INVALID_ENCODING, INVALID_JSON};
+use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::strict::{self, Checked};
 
 /// Above this many bytes a payload is parsed off the I/O threads.
 const LARGE: usize = 1 << 20;
@@ -80,7 +84,7 @@ where
 }
 
 /// Turns a body into text as [`to_text`] does, a large one off the I/O threads.
-pub(crate) async fn decode(body: Bytes) -> Result<Bytes, PayloadError> {
+pub(crate) async fn decode(body: Bytes) -> Result<Utf8Bytes, PayloadError> {
     if body.len() <= LARGE {
         return to_text(body);
     }
@@ -88,15 +92,18 @@ pub(crate) async fn decode(body: Bytes) -> Result<Bytes, PayloadError> {
     decoded.unwrap_or_else(|error| Err(PayloadError::Interrupted(error.to_string())))
 }
 
-/// Turns a body into UTF-8, without a byte-order mark. Like JSON readers of old it accepts UTF-16
+/// Turns a body into text, without a byte-order mark. Like JSON readers of old it accepts UTF-16
 /// and UTF-32, with a byte-order mark or without.
-fn to_text(body: Bytes) -> Result<Bytes, PayloadError> {
+///
+/// That it is text is found out once and as a whole, which takes a fraction of checking it string
+/// by string. Nothing is copied that is UTF-8 already.
+fn to_text(body: Bytes) -> Result<Utf8Bytes, PayloadError> {
     let encoding = detect(&body);
     match encoding {
-        Encoding::Utf8 { skip } => match std::str::from_utf8(&body[skip..]) {
-            Ok(_) => Ok(body.slice(skip..)),
-            Err(error) => Err(PayloadError::Encoding(format!("not UTF-8: {error}"))),
-        },
+        Encoding::Utf8 { skip } => {
+            let not_text = |error| PayloadError::Encoding(format!("not UTF-8: {error}"));
+            Utf8Bytes::try_from(body.slice(skip..)).map_err(not_text)
+        }
         Encoding::Utf16 { skip, unit } => {
             let units = body[skip..].chunks(2).map(|pair| match pair {
                 &[a, b] => unit([a, b]),
@@ -114,7 +121,7 @@ fn to_text(body: Bytes) -> Result<Bytes, PayloadError> {
     }
 }
 
-fn collect(chars: impl Iterator<Item = Option<char>>, encoding: &str) -> Result<Bytes, PayloadError> {
+fn collect(chars: impl Iterator<Item = Option<char>>, encoding: &str) -> Result<Utf8Bytes, PayloadError> {
     match chars.collect::<Option<String>>() {
         Some(text) => Ok(text.into()),
         None => Err(PayloadError::Encoding(format!(
@@ -147,12 +154,12 @@ fn detect(body: &[u8]) -> Encoding {
 }
 
 /// Whether a payload is JSON, for when there is no handler to take it.
-pub(crate) fn check(text: &[u8]) -> Result<(), PayloadError> {
-    parse_now::<serde::de::IgnoredAny>(text).map(drop)
+pub(crate) async fn check(text: Utf8Bytes) -> Result<(), PayloadError> {
+    parse(text).await.map(|Checked| ())
 }
 
 /// Parses a payload, a large one off the I/O threads.
-pub(super) async fn parse<P: DeserializeOwned + Send + 'static>(text: Bytes) -> Result<P, PayloadError> {
+pub(super) async fn parse<P: DeserializeOwned + Send + 'static>(text: Utf8Bytes) -> Result<P, PayloadError> {
     if text.len() <= LARGE {
         return parse_now(&text);
     }
@@ -160,13 +167,16 @@ pub(super) async fn parse<P: DeserializeOwned + Send + 'static>(text: Bytes) -> 
     parsed.unwrap_or_else(|panic| Err(PayloadError::Mismatch(format!("its deserializer panicked: {panic}"))))
 }
 
-pub(super) fn parse_now<P: DeserializeOwned>(text: &[u8]) -> Result<P, PayloadError> {
-    // Checked once as a whole, which takes a fraction of checking it string by string.
-    let text =
-        std::str::from_utf8(text).map_err(|error| PayloadError::Encoding(format!("not UTF-8: {error}")))?;
+/// Parses a payload. What is JSON does not depend on `P`: every text that a `serde_json::Value`
+/// cannot hold is refused as what it is, and only of others it is said that `P` does not take them.
+pub(super) fn parse_now<P: DeserializeOwned + 'static>(text: &str) -> Result<P, PayloadError> {
+    let no_json = |error: serde_json::Error| PayloadError::Json(error.to_string());
+    if !strict::checks::<P>() {
+        strict::check(text).map_err(no_json)?;
+    }
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => PayloadError::Mismatch(error.to_string()),
-        _ => PayloadError::Json(error.to_string()),
+        Category::Data => PayloadError::Mismatch(error.to_string()),
+        _ => no_json(error),
     })
 }
 
@@ -235,13 +245,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_json_is_that_for_every_type() {
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Event {
+            prompt: String,
+        }
+        let deep = "[".repeat(128) + &"]".repeat(128);
+        for ignored in [r#""\ud800""#, "1e400", &deep, "nope"] {
+            for text in
+                [format!(r#"{{"ignored":{ignored}}}"#), format!(r#"{{"prompt":1,"ignored":{ignored}}}"#)]
+            {
+                let error = parse_now::<Event>(&text).unwrap_err();
+                let of_value = parse_now::<Value>(&text).unwrap_err();
+                assert!(matches!(error, PayloadError::Json(_)), "{text}: {error}");
+                assert_eq!(error.to_string(), of_value.to_string());
+            }
+        }
+        let event = parse_now::<Event>(r#"{"prompt":"hi","ignored":[1.5,"\u00e9"]}"#).unwrap();
+        assert_eq!(event.prompt, "hi");
+        assert!(matches!(parse_now::<Event>(r#"{"prompt":1}"#), Err(PayloadError::Mismatch(_))));
+    }
+
+    #[test]
     fn json_of_another_shape_says_what_is_missing() {
         #[derive(Debug, serde::Deserialize)]
         struct Event {
             #[allow(dead_code)]
             prompt: String,
         }
-        let error = parse_now::<Event>(b"{}").unwrap_err();
+        let error = parse_now::<Event>("{}").unwrap_err();
         assert_eq!(error.to_string(), "Invalid payload: missing field `prompt` at line 1 column 2");
     }
 
