@@ -78,16 +78,13 @@ fn take_descriptors() -> io::Result<UnixStream> {
 fn start(host: &UnixStream) -> Result<Option<(Supervisor, InitRecord)>, SpawnError> {
     let mut said = Parcel::default();
     let Some(ready) = get_ready(host, &mut said).map_err(SpawnError::Setup)? else { return Ok(None) };
-    let cgroups = ready.cgroups.clone();
-    let carried_out = match wait_for_order(host, said) {
-        Ok(None) => Ok(None),
+    match wait_for_order(host, said) {
         Ok(Some((order, lock))) => carry_out(ready, order, lock).map(Some),
-        Err(error) => Err(SpawnError::Setup(error)),
-    };
-    if !matches!(carried_out, Ok(Some(_))) {
-        cgroups.leave();
+        none => {
+            ready.cgroups.leave();
+            none.map(|_| None).map_err(SpawnError::Setup)
+        }
     }
-    carried_out
 }
 
 // All that takes time and is the same for every agent.
@@ -112,12 +109,23 @@ fn wait_for_order(host: &UnixStream, mut said: Parcel) -> Result<Option<(Order, 
     Ok(Some((order, spawn::out_of_the_way(lock).in_step(Step::ReadOrder)?)))
 }
 
-fn carry_out(ready: Ready, order: Order, lock: OwnedFd) -> Result<(Supervisor, InitRecord), SpawnError> {
-    let mut start = prepare(ready, order, lock).map_err(SpawnError::Setup)?;
-    match start.launch() {
-        Ok((output, pid)) => start.into_supervisor(output, pid).map_err(SpawnError::Setup),
+fn carry_out(
+    mut ready: Ready,
+    order: Order,
+    lock: OwnedFd,
+) -> Result<(Supervisor, InitRecord), SpawnError> {
+    let prepared = prepare(&mut ready.cgroups, order, lock).map_err(SpawnError::Setup);
+    let launched = prepared.and_then(|mut start| match start.launch(&ready) {
+        Ok((output, pid)) => Ok((start, output, pid)),
         Err(error) => {
             start.undo();
+            Err(error)
+        }
+    });
+    match launched {
+        Ok((start, output, pid)) => start.into_supervisor(ready, output, pid).map_err(SpawnError::Setup),
+        Err(error) => {
+            ready.cgroups.leave();
             Err(error)
         }
     }
@@ -138,20 +146,16 @@ struct Start {
     order: Order,
     limits: ResourceLimits,
     lock: OwnedFd,
-    signals: SignalFd,
     log: RotatedLog,
     socket: UnixListener,
     control: UnixListener,
     port: ClaimedPort,
-    cgroups: Leaf,
-    shield: Option<Shield>,
     enclosure: Option<Rc<Enclosure>>,
     seal: Seal,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
-fn prepare(ready: Ready, mut order: Order, lock: OwnedFd) -> Result<Start, StepError> {
-    let Ready { signals, mut cgroups, shield } = ready;
+fn prepare(cgroups: &mut Leaf, mut order: Order, lock: OwnedFd) -> Result<Start, StepError> {
     let folder = IncarnationFolder::new(&order.folder);
     // Where it is found by whoever looks for it, and what this process says is the sandbox's to tell.
     chdir(folder.path()).in_step(Step::MakeFolders)?;
@@ -176,13 +180,10 @@ fn prepare(ready: Ready, mut order: Order, lock: OwnedFd) -> Result<Start, StepE
         order,
         limits,
         lock,
-        signals,
         log,
         socket,
         control,
         port,
-        cgroups,
-        shield,
         enclosure,
         seal,
         env,
@@ -216,7 +217,7 @@ impl Start {
         self.limits.processes.filter(|_| spawn::processes_are_counted_apart())
     }
 
-    fn launch(&mut self) -> Result<(OwnedFd, nix::unistd::Pid), SpawnError> {
+    fn launch(&mut self, ready: &Ready) -> Result<(OwnedFd, nix::unistd::Pid), SpawnError> {
         let pipe = || -> io::Result<_> {
             let (read, write) = spawn::output_pipe()?;
             Ok((read, spawn::out_of_the_way(write.try_clone()?)?, write))
@@ -227,8 +228,8 @@ impl Start {
             args: std::mem::take(&mut self.order.args),
             env: &self.env,
             folder: &self.folder.work(),
-            cgroups: &self.cgroups,
-            shield: self.shield.as_ref(),
+            cgroups: &ready.cgroups,
+            shield: ready.shield.as_ref(),
             enclosure: self.enclosure.as_deref(),
             seal: &self.seal,
             processes: self.bound_on_processes(),
@@ -243,6 +244,7 @@ impl Start {
 
     fn into_supervisor(
         self,
+        ready: Ready,
         output: OwnedFd,
         agent: nix::unistd::Pid,
     ) -> Result<(Supervisor, InitRecord), StepError> {
@@ -253,14 +255,14 @@ impl Start {
             inner_pid: self.enclosure.as_ref().map(|enclosure| enclosure.inner().as_raw()),
             agent_pid: agent.as_raw(),
             port: self.port.number(),
-            cgroups: self.cgroups.paths().map(ToOwned::to_owned).collect(),
+            cgroups: ready.cgroups.paths().map(ToOwned::to_owned).collect(),
             network: self.order.network,
             walls: self.order.walls,
         };
         write_record(&self.folder.init_record(), &record).in_step(Step::Record)?;
         let reactor = Reactor::new().in_step(Step::BecomeInit)?;
         let output = Output::new(output, self.log);
-        let watched = reactor.add(&self.signals, SIGNALS, nix::sys::epoll::EpollFlags::EPOLLIN);
+        let watched = reactor.add(&ready.signals, SIGNALS, nix::sys::epoll::EpollFlags::EPOLLIN);
         watched.in_step(Step::BecomeInit)?;
         output.watch(&reactor).in_step(Step::BecomeInit)?;
         let ports = [self.port.number(), DEFAULT_PORT];
@@ -269,8 +271,8 @@ impl Start {
         let surroundings = Surroundings {
             env: self.env,
             folder: self.folder.work(),
-            cgroups: self.cgroups.clone(),
-            shield: self.shield,
+            cgroups: ready.cgroups.clone(),
+            shield: ready.shield,
             enclosure: self.enclosure,
             seal: self.seal,
             processes,
@@ -282,9 +284,9 @@ impl Start {
             folder: self.folder,
             boot_id: record.boot_id.clone(),
             agent,
-            cgroups: self.cgroups,
+            cgroups: ready.cgroups,
             reactor,
-            signals: self.signals,
+            signals: ready.signals,
             output,
             door,
             control,
