@@ -109,11 +109,7 @@ fn wait_for_order(host: &UnixStream, mut said: Parcel) -> Result<Option<(Order, 
     Ok(Some((order, spawn::out_of_the_way(lock).in_step(Step::ReadOrder)?)))
 }
 
-fn carry_out(
-    mut ready: Ready,
-    order: Order,
-    lock: OwnedFd,
-) -> Result<(Supervisor, InitRecord), SpawnError> {
+fn carry_out(mut ready: Ready, order: Order, lock: OwnedFd) -> Result<(Supervisor, InitRecord), SpawnError> {
     let prepared = prepare(&mut ready.cgroups, order, lock).map_err(SpawnError::Setup);
     let launched = prepared.and_then(|mut start| match start.launch(&ready) {
         Ok((output, pid)) => Ok((start, output, pid)),
@@ -175,19 +171,7 @@ fn prepare(cgroups: &mut Leaf, mut order: Order, lock: OwnedFd) -> Result<Start,
     let bound = cgroups.bound(&order.cgroups, &group_name(&folder), &limits, ours);
     bound.in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, &folder, port.number());
-    Ok(Start {
-        folder,
-        order,
-        limits,
-        lock,
-        log,
-        socket,
-        control,
-        port,
-        enclosure,
-        seal,
-        env,
-    })
+    Ok(Start { folder, order, limits, lock, log, socket, control, port, enclosure, seal, env })
 }
 
 // The walls around whatever will run here.
