@@ -46,6 +46,8 @@ pub(crate) enum Write {
     Tasks(Box<TaskChanges>),
     /// Forget a task that has ended.
     ForgetTask { incarnation: IncarnationId, task: TaskId },
+    /// Forget tasks of an agent, a bounded number at once.
+    ForgetTasks { agent: String },
     /// Forget tasks that are older, or more, than are to be kept.
     PruneTasks { retention: Retention, now: Timestamp },
 }
@@ -76,6 +78,7 @@ impl Write {
             Self::Forget(ids) => invocations::forget(connection, ids),
             Self::Tasks(changes) => tasks::apply(connection, changes),
             Self::ForgetTask { incarnation, task } => tasks::forget(connection, *incarnation, *task),
+            Self::ForgetTasks { agent } => tasks::forget_some_of(connection, agent),
             Self::PruneTasks { retention, now } => tasks::prune(connection, *retention, *now),
         }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::read::invocation_id;
 use crate::store::write::millis;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, agents};
 
 /// The oldest of one agent that are to go: two walks from the old end of its index, each only as far
 /// as something can be found. One walk with both conditions would look at all that is kept.
@@ -54,27 +54,28 @@ impl Store {
     ) -> Result<Vec<InvocationId>, StoreError> {
         self.read(move |connection| {
             let mut expired = Vec::new();
-            for agent in agents(connection)? {
+            for agent in agents::of_table(connection, "invocations")? {
                 expired.extend(expired_of(connection, &agent, kept(&agent), limit)?);
             }
             Ok(expired)
         })
         .await
     }
-}
 
-/// The agents there are, by jumping from one to the next in the index.
-fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut query = connection.prepare_cached(
-        "WITH RECURSIVE names (name) AS (
-             SELECT min(agent) FROM invocations
-             UNION ALL
-             SELECT (SELECT min(agent) FROM invocations WHERE agent > name) FROM names WHERE name IS NOT NULL
-         )
-         SELECT name FROM names WHERE name IS NOT NULL",
-    )?;
-    let rows = query.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    /// Some of an agent's, whatever has become of them.
+    pub(crate) async fn some_invocations_of(
+        &self,
+        agent: String,
+        limit: u32,
+    ) -> Result<Vec<InvocationId>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT id FROM invocations WHERE agent = ?1 ORDER BY id LIMIT ?2";
+            let mut query = connection.prepare_cached(sql)?;
+            let rows = query.query_map(params![agent, limit], |row| invocation_id(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
 }
 
 fn expired_of(

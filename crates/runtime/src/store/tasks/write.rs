@@ -11,9 +11,9 @@ use super::read::number;
 use super::{TaskChanges, TaskEnd, TaskStart, TaskUpdate};
 use crate::options::Retention;
 use crate::session::reason::StopReason;
-use crate::store::StoreError;
 use crate::store::record::TimelineEntry;
 use crate::store::write::{append, millis};
+use crate::store::{StoreError, agents};
 
 /// Most tasks of one incarnation.
 pub(super) const MOST_TASKS: i64 = 10_000;
@@ -253,6 +253,16 @@ pub(in crate::store) fn forget(
     Ok(())
 }
 
+/// Forgets some tasks of an agent whose sessions have all ended.
+pub(in crate::store) fn forget_some_of(connection: &Connection, agent: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM tasks WHERE rowid IN (SELECT rowid FROM tasks WHERE agent = ?1 LIMIT ?2)",
+        )?
+        .execute(params![agent, PRUNED_AT_ONCE])?;
+    Ok(())
+}
+
 /// Forgets tasks of ended sessions that are older, or more, than are to be kept.
 pub(in crate::store) fn prune(
     connection: &Connection,
@@ -273,7 +283,7 @@ pub(in crate::store) fn prune(
         "DELETE FROM tasks WHERE rowid IN
              (SELECT rowid FROM tasks WHERE agent = ?1 AND started_at < ?2 AND {ended} LIMIT {PRUNED_AT_ONCE})"
     ))?;
-    for agent in agents(connection)? {
+    for agent in agents::of_table(connection, "tasks")? {
         let first_kept: Option<i64> = connection
             .prepare_cached(
                 "SELECT started_at FROM tasks WHERE agent = ?1 ORDER BY started_at DESC LIMIT 1 OFFSET ?2",
@@ -285,16 +295,4 @@ pub(in crate::store) fn prune(
         }
     }
     Ok(())
-}
-
-/// The agents that have tasks on record, found by jumping from one to the next in the index.
-fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut next = connection.prepare_cached("SELECT min(agent) FROM tasks WHERE agent > ?1")?;
-    let mut agents = Vec::new();
-    let mut last = String::new();
-    while let Some(agent) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
-        last.clone_from(&agent);
-        agents.push(agent);
-    }
-    Ok(agents)
 }
