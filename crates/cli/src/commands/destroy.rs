@@ -122,7 +122,10 @@ impl Plan {
             lines.push(format!("  its runtime {} at {at}, with its sessions", remote.arn));
         }
         if let Some(host) = &self.host {
-            lines.push(format!("  its record in the host at {}, with its results and tasks", host.endpoint().as_str()));
+            lines.push(format!(
+                "  its record in the host at {}, with its results and tasks",
+                host.endpoint().as_str()
+            ));
         }
         lines.push(format!("  its configuration in {}", project.path().display()));
         lines.extend(self.state.as_ref().map(|state| format!("  state and logs in {}", state.display())));
