@@ -27,7 +27,7 @@ use crate::audit::{self, AuditLog};
 use crate::invocations::Invocations;
 use crate::journal::Journals;
 use crate::options::{HostOptions, OnShutdown};
-use crate::registry::{CodeRoot, Registry, Uploads};
+use crate::registry::{CodeRoot, Departures, Registry, Uploads};
 use crate::session::reason::{StopKind, StopReason};
 use crate::session::{Environment, Manager, ReconcileError};
 use crate::store::{Store, StoreError};
@@ -174,18 +174,27 @@ impl Host {
             journals: journals.clone(),
         };
         let manager = Manager::new(environment, options.limits, options.timeouts);
-        let code_root = CodeRoot::new(options.code_root.clone());
-        let uploads = Uploads::new(code_root, state.path(), options.retention.upload_age);
-        let registry =
-            Registry::open(store.clone(), manager.clone(), clock.clone(), options.aws.clone(), uploads)
-                .await?;
-        agents::register(&options, &registry).await?;
-        let default_agent = agents::default_agent(&options, &manager)?;
-        manager.recover().await?;
-        let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
         let invocations = Invocations::open(state.path(), store.clone()).map_err(|source| {
             HostError::State { step: "keep invocations in", path: state.path().to_owned(), source }
         })?;
+        let invocations = Arc::new(invocations);
+        let code_root = CodeRoot::new(options.code_root.clone());
+        let uploads = Uploads::new(code_root, state.path(), options.retention.upload_age);
+        let departures = Departures::new(store.clone(), manager.clone(), invocations.clone());
+        let registry = Registry::open(
+            store.clone(),
+            manager.clone(),
+            clock.clone(),
+            options.aws.clone(),
+            (uploads, departures),
+        )
+        .await?;
+        manager.recover().await?;
+        // Before an agent of the same name is registered, who is another one.
+        registry.resume_departures().await?;
+        agents::register(&options, &registry).await?;
+        let default_agent = agents::default_agent(&options, &manager)?;
+        let reconciling = tokio::spawn(manager.clone().keep_in_line(options.retention));
         let token = HostToken::make(state.path()).map_err(|source| HostError::State {
             step: "write the token in",
             path: state.path().to_owned(),

@@ -254,7 +254,7 @@ pub struct Retention {
     /// For how long after its end an invocation is kept, in seconds.
     #[serde(with = "seconds")]
     pub invocation_age: Duration,
-    /// Bytes of the answers of one agent's durable invocations that are in files; 0 is no limit.
+    /// Bytes of the answers of one agent's durable invocations; 0 is no limit.
     pub answer_bytes_per_agent: u64,
     /// Tasks per agent, of sessions that have ended.
     pub tasks_per_agent: u32,
@@ -287,17 +287,25 @@ impl Default for Retention {
 pub struct AgentRetention {
     /// Durable invocations, with their answers.
     pub invocations: Option<u32>,
-    /// For how many days after its end an invocation is kept.
+    /// Tasks, of sessions that have ended.
+    pub tasks: Option<u32>,
+    /// For how many days after their end both are kept.
     pub days: Option<f64>,
 }
 
 impl Retention {
-    /// What is kept of the invocations of an agent that may have said so itself: how many, and for
-    /// how long.
-    pub fn of_invocations(&self, agent: Option<AgentRetention>) -> (u32, Duration) {
+    /// What is kept of an agent that may have said so itself.
+    #[must_use]
+    pub fn of(self, agent: Option<AgentRetention>) -> Self {
         let own = agent.unwrap_or_default();
-        let age = own.days.and_then(days).unwrap_or(self.invocation_age);
-        (own.invocations.unwrap_or(self.invocations_per_agent), age)
+        let age = own.days.and_then(days);
+        Self {
+            invocations_per_agent: own.invocations.unwrap_or(self.invocations_per_agent),
+            invocation_age: age.unwrap_or(self.invocation_age),
+            tasks_per_agent: own.tasks.unwrap_or(self.tasks_per_agent),
+            task_age: age.unwrap_or(self.task_age),
+            ..self
+        }
     }
 }
 

@@ -23,9 +23,9 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Remove an agent: stop its sessions, make the host forget it, take it out of the configuration.
 ///
-/// It waits for the sessions to end, which takes as long as the host gives them. Where the agent is deployed, its
-/// runtime is deleted by AWS's API, with AWS's credentials. With the project's last agent its state folder goes
-/// too, logs included. The agent's code stays.
+/// What the host has on record of its invocations and tasks goes with it, once its sessions have ended, which takes
+/// as long as the host gives them. Where the agent is deployed, its runtime is deleted by AWS's API, with AWS's
+/// credentials. With the project's last agent its state folder goes too, logs included. The agent's code stays.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the agent [default: the default one]
@@ -126,7 +126,10 @@ impl Plan {
             lines.push(format!("  its runtime {} at {at}, with its sessions", remote.arn));
         }
         if let Some(host) = &self.host {
-            lines.push(format!("  its record in the host at {}", host.endpoint().as_str()));
+            lines.push(format!(
+                "  its record in the host at {}, with its results and tasks",
+                host.endpoint().as_str()
+            ));
         }
         lines.push(format!("  its configuration in {}", project.path().display()));
         lines.extend(self.state.as_ref().map(|state| format!("  state and logs in {}", state.display())));

@@ -59,7 +59,10 @@ async fn every_value_of_the_effective_configuration_is_shown_and_defaults_are_ma
     let agent = &shown["agents"][0];
     let configured = ["protocol", "idle_timeout", "network", "request_headers", "retention"];
     assert_eq!(agent["configured"], serde_json::json!(configured));
-    assert_eq!(agent["retention"], serde_json::json!({"invocations": 10_000, "days": 1.0}));
+    assert_eq!(
+        agent["retention"],
+        serde_json::json!({"invocations": 10_000, "days": 1.0, "tasks": 10_000, "task_days": 1.0})
+    );
     assert_eq!((&agent["network"], &agent["request_headers"][0]), (&"none".into(), &"x-tenant".into()));
     assert_eq!(shown["host"]["listen"], "127.0.0.1:8080");
     assert_eq!(shown["host"]["on_shutdown"], "stop");
@@ -70,7 +73,7 @@ async fn every_value_of_the_effective_configuration_is_shown_and_defaults_are_ma
         "  Idle timeout  60 s\n",
         "  Maximum life  28800 s (default)\n",
         "  Network       none\n",
-        "  Keeps         10000 durable invocations, each for 1 d\n",
+        "  Keeps         10000 durable invocations, each for 1 d; 10000 tasks, each for 1 d\n",
         "  Processes     1024 (default)\n",
     ] {
         assert!(text.contains(line), "{line}{text}");

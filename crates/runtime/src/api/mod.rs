@@ -69,7 +69,7 @@ pub(crate) struct Api {
     pub(crate) clock: HostClock,
     pub(crate) timeouts: Timeouts,
     pub(crate) replays: Replays,
-    pub(crate) invocations: Invocations,
+    pub(crate) invocations: Arc<Invocations>,
     pub(crate) default_agent: Option<String>,
     pub(crate) state: PathBuf,
     pub(crate) address: SocketAddr,

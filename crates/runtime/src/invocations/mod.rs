@@ -153,6 +153,11 @@ impl Invocations {
         self.live.get(&id).map(|live| live.clone())
     }
 
+    /// Whether one of an agent has not ended.
+    pub(crate) fn has_live_of(&self, agent: &str) -> bool {
+        self.live.iter().any(|live| *live.key.agent == *agent)
+    }
+
     /// Answers for an invocation from now on: it is on disk once this returns.
     pub(crate) async fn accept(&self, new: NewInvocation) -> Result<Arc<Live>, StoreError> {
         let live = Live::new(&new);

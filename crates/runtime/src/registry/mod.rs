@@ -10,6 +10,7 @@
 mod arn;
 mod artifact;
 mod catalogue;
+mod departures;
 mod error;
 mod local;
 mod record;
@@ -18,6 +19,7 @@ mod settings;
 mod upload;
 mod uploads;
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use agentcore_protocol::{SessionId, Timestamp};
@@ -26,14 +28,14 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::key::Principal;
-use crate::session::reason::{StopKind, StopReason};
-use crate::session::{Agent, Manager, SessionHandle};
+use crate::session::{Agent, Manager};
 use crate::store::{Store, StoreError, Write};
 use crate::time::HostClock;
 
 pub use arn::AwsIdentity;
 pub(crate) use artifact::{BUCKET as LOCAL_BUCKET, CodeRoot, define};
 pub(crate) use catalogue::{Catalogue, Change, NewRuntime};
+pub(crate) use departures::Departures;
 pub(crate) use error::RegistryError;
 pub(crate) use record::{DEFAULT_ENDPOINT, Endpoint, Runtime, Version};
 pub(crate) use session_settings::Allowance;
@@ -66,6 +68,7 @@ pub(crate) struct Registry {
     manager: Arc<Manager>,
     clock: HostClock,
     uploads: Arc<Uploads>,
+    departures: Arc<Departures>,
     catalogue: RwLock<Catalogue>,
     /// Held by whoever changes something, from the decision until it is on disk.
     changing: Mutex<()>,
@@ -78,16 +81,23 @@ impl Registry {
         manager: Arc<Manager>,
         clock: HostClock,
         identity: AwsIdentity,
-        uploads: Uploads,
+        (uploads, departures): (Uploads, Arc<Departures>),
     ) -> Result<Self, StoreError> {
         let catalogue = Catalogue::new(identity, store.runtimes().await?);
         let runtimes: Vec<_> = catalogue.runtimes().cloned().collect();
         let (catalogue, changing) = (RwLock::new(catalogue), Mutex::default());
-        let registry = Self { store, manager, clock, uploads: Arc::new(uploads), catalogue, changing };
+        let uploads = Arc::new(uploads);
+        let registry = Self { store, manager, clock, uploads, departures, catalogue, changing };
         for runtime in runtimes {
             registry.serve(&runtime).await?;
         }
         Ok(registry)
+    }
+
+    /// Goes on with the end of agents that were deleted, of whom an earlier host has left something.
+    pub(crate) async fn resume_departures(&self) -> Result<(), StoreError> {
+        let served = self.catalogue().runtimes().flat_map(|runtime| served(Some(runtime))).collect();
+        self.departures.resume(&served).await
     }
 
     /// What is registered now.
@@ -139,6 +149,7 @@ impl Registry {
         }
         let at = self.clock.timestamp();
         let (change, answer) = decide(&self.catalogue(), at)?;
+        self.await_names_of(&change).await?;
         let answered = token.map(|token| Answered { token, answer: answer.to_string(), at });
         self.store.write(Write::Catalogue { change: change.clone(), answered }).await?;
         self.apply(change).await?;
@@ -155,8 +166,8 @@ impl Registry {
         if let Some(after) = after {
             self.serve(after).await?;
         }
-        for name in gone(before.as_deref(), after.map(|after| &**after)) {
-            self.leave(&name).await;
+        for name in more(before.as_deref(), after.map(|after| &**after)) {
+            self.leave(name).await;
         }
         if let (Some(deleted), None) = (&before, after) {
             self.uploads.release(deleted);
@@ -178,13 +189,20 @@ impl Registry {
         Ok(())
     }
 
+    /// Returns once what a change has served under a new name can be: no earlier one of that name is left.
+    async fn await_names_of(&self, change: &Change) -> Result<(), RegistryError> {
+        let Change::Put(runtime) = change else { return Ok(()) };
+        let before = self.catalogue().runtime(&runtime.id).ok().cloned();
+        for name in more(Some(runtime), before.as_deref()) {
+            self.departures.settled(&name).await?;
+        }
+        Ok(())
+    }
+
     /// Serves it no more. Returns once the end of its sessions is decided.
-    async fn leave(&self, name: &str) {
-        self.manager.remove_agent(name);
-        let is_its = |session: &SessionHandle| *session.key.agent == *name;
-        let sessions = self.manager.living().into_iter().filter(is_its).collect();
-        let reason = StopReason::new(StopKind::StopRequested, "its agent was deleted");
-        self.manager.stop_all(sessions, &reason).await;
+    async fn leave(&self, name: Arc<str>) {
+        self.manager.remove_agent(&name);
+        self.departures.begin(name).await;
     }
 
     /// The session of those who name none. It stays the same from host to host.
@@ -199,9 +217,13 @@ impl Registry {
     }
 }
 
-/// What was served before a change and is no more.
-fn gone(before: Option<&Runtime>, after: Option<&Runtime>) -> Vec<Arc<str>> {
-    let Some(before) = before else { return Vec::new() };
-    let stays = |name: &String| after.is_some_and(|after| after.endpoints.contains_key(name));
-    before.endpoints.keys().filter(|name| !stays(name)).map(|name| before.served_as(name)).collect()
+/// The names under which a runtime is served.
+fn served(runtime: Option<&Runtime>) -> HashSet<Arc<str>> {
+    let Some(runtime) = runtime else { return HashSet::new() };
+    runtime.endpoints.keys().map(|name| runtime.served_as(name)).collect()
+}
+
+/// The names under which one is served and the other is not.
+fn more(one: Option<&Runtime>, other: Option<&Runtime>) -> HashSet<Arc<str>> {
+    &served(one) - &served(other)
 }

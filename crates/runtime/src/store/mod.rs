@@ -4,6 +4,7 @@
 //! and many of them share one flush. Reads have a connection of their own. The statements are in
 //! `write.rs` and `read.rs`; nothing else in the host knows that this is SQLite.
 
+mod agents;
 mod checkpoint;
 mod conditions;
 mod invocations;

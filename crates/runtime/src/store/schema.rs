@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/3_invocations.sql"),
     include_str!("migrations/4_tasks.sql"),
     include_str!("migrations/5_answers.sql"),
+    include_str!("migrations/6_totals.sql"),
 ];
 
 /// How long to wait for a program that looks into the file, as `sqlite3` would.

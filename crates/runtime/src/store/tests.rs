@@ -230,7 +230,7 @@ async fn a_store_of_a_newer_version_is_left_alone() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&file).await.err().unwrap();
     assert!(
-        error.to_string().starts_with("the store has version 99, and this host knows versions up to 5"),
+        error.to_string().starts_with("the store has version 99, and this host knows versions up to 6"),
         "{error}"
     );
 }

@@ -1,5 +1,6 @@
 //! Everything that can be written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use agentcore_protocol::{IncarnationId, InvocationId, SessionId, TaskId, Timestamp};
@@ -46,8 +47,11 @@ pub(crate) enum Write {
     Tasks(Box<TaskChanges>),
     /// Forget a task that has ended.
     ForgetTask { incarnation: IncarnationId, task: TaskId },
-    /// Forget tasks that are older, or more, than are to be kept.
-    PruneTasks { retention: Retention, now: Timestamp },
+    /// Forget tasks of an agent, a bounded number at once.
+    ForgetTasks { agent: String },
+    /// Forget tasks that are older, or more, than are to be kept: of most agents as much, of some what
+    /// they say themselves.
+    PruneTasks { retention: Retention, own: HashMap<String, Retention>, now: Timestamp },
 }
 
 impl Write {
@@ -76,7 +80,10 @@ impl Write {
             Self::Forget(ids) => invocations::forget(connection, ids),
             Self::Tasks(changes) => tasks::apply(connection, changes),
             Self::ForgetTask { incarnation, task } => tasks::forget(connection, *incarnation, *task),
-            Self::PruneTasks { retention, now } => tasks::prune(connection, *retention, *now),
+            Self::ForgetTasks { agent } => tasks::forget_some_of(connection, agent),
+            Self::PruneTasks { retention, own, now } => {
+                tasks::prune(connection, |agent| *own.get(agent).unwrap_or(retention), *now)
+            }
         }
     }
 

@@ -55,11 +55,13 @@ struct Values {
     configured: Vec<&'static str>,
 }
 
-/// Durable invocations that are kept.
+/// Durable invocations and tasks that are kept, and for how long each.
 #[derive(Debug, Serialize)]
 struct Kept {
     invocations: u32,
     days: f64,
+    tasks: u32,
+    task_days: f64,
 }
 
 impl EffectiveAgent {
@@ -84,7 +86,7 @@ impl EffectiveAgent {
 
 impl Values {
     fn of(found: Launchable, entry: &AgentEntry, host: &HostOptions) -> Self {
-        let (invocations, age) = host.retention.of_invocations(found.retention);
+        let kept = host.retention.of(found.retention);
         Self {
             kind: found.entrypoint.kind,
             entrypoint: found.entrypoint.path.display().to_string(),
@@ -97,7 +99,12 @@ impl Values {
             network: found.network.or(host.network),
             authorizer: found.authorizer,
             request_headers: found.request_headers,
-            retention: Kept { invocations, days: age.as_secs_f64() / DAY },
+            retention: Kept {
+                invocations: kept.invocations_per_agent,
+                days: kept.invocation_age.as_secs_f64() / DAY,
+                tasks: kept.tasks_per_agent,
+                task_days: kept.task_age.as_secs_f64() / DAY,
+            },
             configured: configured(entry),
         }
     }
@@ -138,8 +145,9 @@ impl Values {
     }
 
     fn retention_text(&self) -> String {
-        let Kept { invocations, days } = self.retention;
-        format!("{invocations} durable invocations, each for {}", span(Duration::from_secs_f64(days * DAY)))
+        let Kept { invocations, days, tasks, task_days } = self.retention;
+        let [age, task_age] = [days, task_days].map(|days| span(Duration::from_secs_f64(days * DAY)));
+        format!("{invocations} durable invocations, each for {age}; {tasks} tasks, each for {task_age}")
     }
 
     fn limits_text(&self) -> [(&'static str, &'static str, Option<String>); 5] {

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::{Book, fastrand_millis};
 use crate::support::Project;
 
 const CALLERS: usize = 8;
+/// How many read streams, and have tasks begun.
+const OTHERS: usize = 2;
 /// On a slow machine more are asked for than a host keeps of one agent.
-const KEEP_ALL: &[&str] = &["--keep-invocations", "1000000"];
+const KEEP_ALL: &[&str] = &["--keep-invocations", "1000000", "--keep-tasks", "1000000"];
 
 #[tokio::test]
 async fn a_few_killed_hosts_lose_nothing_that_was_acknowledged() {
@@ -33,7 +36,7 @@ async fn kill_under_load(rounds: usize, pause: Duration) {
     super::keep_marks(&marks);
     let mut host = project.serve(KEEP_ALL).await;
     let book = Book::at(&host.url);
-    let callers: Vec<_> = (0..CALLERS).map(|caller| ask(&book, &marks, caller, pause)).collect();
+    let callers = call(&book, &marks, (CALLERS, OTHERS), pause);
     let mut ended = BTreeMap::new();
     for round in 0..rounds {
         book.until_more_are_acknowledged(3).await;
@@ -54,14 +57,34 @@ async fn kill_under_load(rounds: usize, pause: Duration) {
     }
     book.until_all_are_over().await;
     let states = book.settle(&marks).await;
+    let (items, cancelled, tasks) =
+        (book.settle_streams().await, book.settle_cancels().await, book.settle_tasks().await);
     println!("{rounds} hosts killed; of {} asked for: {states:?}", book.asked.load(Ordering::Relaxed));
+    println!("{items} items of streams, {cancelled} cancelled, tasks: {tasks:?}");
     assert!(states.contains_key("completed"), "{states:?}");
     stop_all(&project, host).await;
 }
 
-fn ask(book: &Arc<Book>, marks: &Path, caller: usize, pause: Duration) -> tokio::task::JoinHandle<()> {
-    let (book, marks) = (book.clone(), marks.to_owned());
-    tokio::spawn(async move { book.keep_asking(&marks, caller, pause).await })
+/// So many callers ask, and so many each read streams and have tasks begun; one cancels.
+pub(super) fn call(
+    book: &Arc<Book>,
+    marks: &Path,
+    (callers, others): (usize, usize),
+    pause: Duration,
+) -> Vec<JoinHandle<()>> {
+    let own = || (book.clone(), marks.to_owned());
+    let (canceller, _) = own();
+    let mut all = vec![tokio::spawn(async move { canceller.keep_cancelling(pause).await })];
+    for caller in 0..callers {
+        let (book, marks) = own();
+        all.push(tokio::spawn(async move { book.keep_asking(&marks, caller, pause).await }));
+    }
+    for number in 0..others {
+        let ((reader, _), (worker, _)) = (own(), own());
+        all.push(tokio::spawn(async move { reader.keep_streaming(number, pause).await }));
+        all.push(tokio::spawn(async move { worker.keep_working(number, pause).await }));
+    }
+    all
 }
 
 fn kill_an_agent(project: &Project) {

@@ -1,8 +1,13 @@
-//! Accounts for every invocation that was acknowledged: whatever happens to hosts and agents, each is
-//! on record, comes to an end, and was run by one agent at most.
+//! Accounts for everything that was acknowledged, whatever happens to hosts and agents: each invocation
+//! is on record, comes to an end, and was run by one agent at most; and so with the items of streams,
+//! with what was cancelled, and with tasks.
 
+mod cancels;
 mod kills;
 mod power;
+mod promises;
+mod streams;
+mod tasks;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -27,6 +32,16 @@ struct Book {
     url: Mutex<String>,
     /// The token of each acknowledged invocation, by its id.
     acknowledged: Mutex<BTreeMap<String, String>>,
+    /// The session, the payload and the id of what came with a key.
+    keys: Mutex<BTreeMap<String, (String, String, String)>>,
+    /// The items of each stream that its reader has seen.
+    streams: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The stream of each token.
+    tokens: Mutex<BTreeMap<String, String>>,
+    /// What was said to those who cancelled, if anything was.
+    cancels: Mutex<BTreeMap<String, Option<StatusCode>>>,
+    /// The token of each task, by its path.
+    tasks: Mutex<BTreeMap<String, String>>,
     asked: AtomicUsize,
     over: AtomicBool,
 }
@@ -50,6 +65,10 @@ impl Book {
         self.acknowledged.lock().unwrap().clone()
     }
 
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// Waits until so many more have been acknowledged, however slow the machine is.
     async fn until_more_are_acknowledged(&self, more: usize) {
         let enough = self.acknowledged().len() + more;
@@ -59,7 +78,7 @@ impl Book {
 
     /// Asks for one invocation after the other until it is over.
     async fn keep_asking(&self, marks: &Path, caller: usize, pause: Duration) {
-        while !self.over.load(Ordering::Relaxed) {
+        while !self.is_over() {
             let token = Uuid::new_v4().to_string();
             let asked = self.asked.fetch_add(1, Ordering::Relaxed);
             // Some are too large for the database, and so are the answers to them.
@@ -81,6 +100,10 @@ impl Book {
             if let (Some(id), Some(_)) = (&told, key) {
                 let again = ask().await;
                 assert!(again.is_none_or(|again| again == *id), "one key, two invocations");
+            }
+            if let (Some(id), Some(key)) = (&told, key) {
+                let known = (session.clone(), payload.clone(), id.clone());
+                self.keys.lock().unwrap().insert(key.to_owned(), known);
             }
             if let Some(id) = told {
                 self.acknowledged.lock().unwrap().insert(id, token);

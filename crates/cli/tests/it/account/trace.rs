@@ -121,11 +121,16 @@ fn understand(
                     *position += result;
                     Some(Happened::Wrote { path, at, bytes: bytes[..result].to_vec() })
                 }
-                None => bytes.starts_with(b"HTTP/1.1").then_some(Happened::Said { bytes }),
+                None => is_said(&bytes).then_some(Happened::Said { bytes }),
             }
         }
         _ => None,
     }
+}
+
+/// Whether it is the beginning of an answer, or the number of an item.
+fn is_said(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.1") || bytes.windows(5).any(|window| window == b"\nid: ")
 }
 
 /// The path of a descriptor, which stands in angle brackets behind it.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bedrock_agentcore::{App, Tasks};
+use bedrock_agentcore::{App, Body, Response, Tasks};
+use futures_util::stream;
 use serde_json::{Value, json};
 
 /// The test that serves when it is run as an agent.
@@ -47,7 +48,7 @@ fn become_agent(role: &str) -> String {
 /// Counts its invocations, and does what the payload says: `work` in the background until there
 /// is such a file, `fail` with a message, `exit` with a code, `flood` the log with so many bytes,
 /// `eat` so many bytes of memory, `mark` a file with a line, sleep for `sleep_ms`, `hang`, `send` a request
-/// `to` an address, `read` a file.
+/// `to` an address, `read` a file, `stream` so many items with its `token`, work on a task for `task_ms`.
 #[test]
 fn serves_when_it_is_run_as_an_agent() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -78,10 +79,39 @@ fn serves_when_it_is_run_as_an_agent() {
             if let Some(millis) = payload["sleep_ms"].as_u64() {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
             }
-            answer(&payload, &tasks, count.fetch_add(1, Ordering::SeqCst) + 1)
+            if let Some(items) = payload["stream"].as_u64() {
+                return Ok(items_with(payload["token"].clone(), items));
+            }
+            let answer = answer(&payload, &tasks, count.fetch_add(1, Ordering::SeqCst) + 1);
+            answer.map(as_json).map_err(std::io::Error::other)
         }
     };
     App::new().grace(Duration::from_millis(100)).entrypoint(handler).run().unwrap();
+}
+
+fn as_json(answer: Value) -> Response {
+    let mut response = Response::new(Body::from(answer.to_string()));
+    response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    response
+}
+
+/// So many events, one every few milliseconds.
+fn items_with(token: Value, items: u64) -> Response {
+    let events = stream::unfold(0, move |number| {
+        let event = format!("data: {}\n\n", item(&token, number));
+        async move {
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            (number < items).then_some((Ok::<_, std::io::Error>(event), number + 1))
+        }
+    });
+    let mut response = Response::new(Body::from_stream(events));
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    response
+}
+
+/// What the agent streams.
+pub(crate) fn item(token: &Value, number: u64) -> String {
+    json!({ "number": number, "token": token }).to_string()
 }
 
 /// Has a mark left at `file`, by whoever listens beside it.
@@ -143,6 +173,15 @@ fn answer(payload: &Value, tasks: &Tasks, count: u64) -> Result<Value, String> {
         };
         drop(tasks.task("work").spawn(move |_| work));
     }
+    let task = payload["task_ms"].as_u64().map(|millis| {
+        let token = payload["token"].clone();
+        let work = async move {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            token
+        };
+        tasks.task("job").spawn(move |_| work).id()
+    });
     let tried = super::inside::attempt(payload);
-    Ok(json!({ "count": count, "pid": std::process::id(), "payload": payload, "tried": tried }))
+    let pid = std::process::id();
+    Ok(json!({ "count": count, "pid": pid, "payload": payload, "tried": tried, "task_id": task }))
 }

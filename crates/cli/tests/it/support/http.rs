@@ -28,6 +28,33 @@ pub(crate) async fn get(url: &str) -> Answer {
     send(Request::get(url).body(Full::default()).unwrap()).await
 }
 
+/// The same, if there is a host that answers.
+pub(crate) async fn try_get(url: &str) -> Option<Answer> {
+    try_send(Request::get(url).body(Full::default()).unwrap()).await
+}
+
+/// `curl -X POST URL`, if there is a host that answers.
+pub(crate) async fn try_post(url: &str) -> Option<Answer> {
+    try_send(Request::post(url).body(Full::default()).unwrap()).await
+}
+
+/// Reads server-sent events behind the one of number `last`, for as long as the connection holds. The
+/// status, if there is a host that answers.
+pub(crate) async fn try_follow(url: &str, last: usize, mut take: impl FnMut(&str)) -> Option<StatusCode> {
+    let request = Request::get(url).header("last-event-id", last.to_string());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request.body(Full::<Bytes>::default()).unwrap()).await.ok()?;
+    let (status, mut body, mut text) = (response.status(), response.into_body(), String::new());
+    while let Some(Ok(frame)) = body.frame().await {
+        text.push_str(&String::from_utf8_lossy(frame.data_ref().map_or(b"", |data| data)));
+        while let Some(end) = text.find("\n\n") {
+            take(&text[..end]);
+            text.drain(..end + 2);
+        }
+    }
+    Some(status)
+}
+
 /// `curl -d BODY URL`, in a session.
 pub(crate) async fn post(url: &str, session: Option<&str>, body: &str) -> Answer {
     let mut request = Request::post(url);
@@ -43,6 +70,16 @@ async fn send(request: Request<Full<Bytes>>) -> Answer {
     let (head, body) = response.expect("no answer").unwrap().into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+/// The whole answer, if there is one.
+async fn try_send(request: Request<Full<Bytes>>) -> Option<Answer> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = tokio::time::timeout(super::PATIENCE, client.request(request)).await.ok()?.ok()?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Some(Answer { status: head.status, headers: head.headers, body })
 }
 
 /// `curl -H ... -d BODY URL`

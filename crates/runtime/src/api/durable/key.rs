@@ -24,7 +24,8 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(key.to_owned()))
 }
 
-/// What all keys begin with that SDKs make. No other key holds a blank, so the two never meet.
+/// What all keys begin with that SDKs make, in the store's index of them too. No other key holds a blank, so the two
+/// never meet.
 pub(in crate::api) const SDK: &str = "sdk ";
 
 /// The key of a call that an SDK has named.

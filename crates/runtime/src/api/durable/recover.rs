@@ -50,7 +50,7 @@ pub(crate) async fn recover(api: &Arc<Api>) -> Result<(), RecoverError> {
         api.store.write(Write::End { id, end: Box::new(end) }).await?;
     }
     api.store.write(Write::InterruptAll { at, reason: LOST }).await?;
-    if api.store.has_keys_like(super::key::SDK).await? {
+    if api.store.has_sdk_keys().await? {
         api.invocations.expect_sdk_keys();
     }
     Ok(take_up(api).await?)
@@ -142,13 +142,14 @@ async fn expire(api: &Arc<Api>, retention: Retention) -> Result<(), StoreError> 
         let host = api.clone();
         let kept = move |agent: &str| {
             let own = host.manager.agent(agent).and_then(|agent| agent.definition.retention);
-            let (most, age) = retention.of_invocations(own);
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            let retention = retention.of(own);
+            let age = u64::try_from(retention.invocation_age.as_millis()).unwrap_or(u64::MAX);
             let bytes = match retention.answer_bytes_per_agent {
                 0 => u64::MAX,
                 bytes => bytes,
             };
-            Kept { most, ended_after: Timestamp::from_unix_millis(now.saturating_sub(age)), bytes }
+            let ended_after = Timestamp::from_unix_millis(now.saturating_sub(age));
+            Kept { most: retention.invocations_per_agent, ended_after, bytes }
         };
         let expired = api.store.expired_invocations(kept, TOGETHER).await?;
         if expired.is_empty() {

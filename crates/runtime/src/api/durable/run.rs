@@ -88,8 +88,10 @@ async fn work(
         Err(error) => return Some(failed(ApiError::Files(error))),
     };
     let most = api.timeouts.durable;
+    // It has one limit, on all of it together.
+    let unlimited = Timeouts { answer: Duration::MAX, stream: Duration::MAX, ..api.timeouts };
     let answered = async {
-        match call.run(Timeouts { answer: most, stream: most, ..api.timeouts }, headers, body).await {
+        match call.run(unlimited, headers, body).await {
             Ok(answer) => record(answer, recorder, &session).await,
             Err(error) => failed(error),
         }

@@ -67,7 +67,12 @@ impl Manager {
         self.adopt_all(Timestamp::from_unix_millis(settled)).await?;
         self.environment.store.write(Write::Prune(retention)).await?;
         let now = self.environment.clock.timestamp();
-        self.environment.store.write(Write::PruneTasks { retention, now }).await?;
+        let own = self.agents().into_iter().filter_map(|agent| {
+            let own = agent.definition.retention?;
+            Some((agent.name.to_string(), retention.of(Some(own))))
+        });
+        let own = own.collect();
+        self.environment.store.write(Write::PruneTasks { retention, own, now }).await?;
         self.sweep().await
     }
 

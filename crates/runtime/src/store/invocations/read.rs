@@ -25,6 +25,8 @@ const ACCEPTED: &str = "WHERE state = 0 AND state <> 2 AND id > ?1 ORDER BY id L
 const ANSWERING: &str = "
     SELECT id, answer_status, answer_headers FROM invocations
     WHERE state = 1 AND state <> 2 AND answer_status IS NOT NULL";
+// In the words of the index.
+const OF_SDKS: &str = "SELECT 1 FROM invocations WHERE substr(key, 1, 4) = 'sdk '";
 
 impl Store {
     /// One invocation.
@@ -54,13 +56,9 @@ impl Store {
         .await
     }
 
-    /// Whether there is an invocation whose key begins so.
-    pub(crate) async fn has_keys_like(&self, beginning: &'static str) -> Result<bool, StoreError> {
-        self.read(move |connection| {
-            let sql = "SELECT 1 FROM invocations WHERE key IS NOT NULL AND substr(key, 1, length(?1)) = ?1";
-            Ok(connection.prepare(sql)?.exists([beginning])?)
-        })
-        .await
+    /// Whether there is an invocation whose key an SDK has made.
+    pub(crate) async fn has_sdk_keys(&self) -> Result<bool, StoreError> {
+        self.read(|connection| Ok(connection.prepare(OF_SDKS)?.exists([])?)).await
     }
 
     /// The invocations that `filter` lets through, newest first, without the bodies of their answers.
@@ -205,5 +203,7 @@ mod tests {
             assert!(plan.contains("invocations_by_state (state=?"), "{plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
+        let of_sdks = plan(OF_SDKS, Vec::new()).await;
+        assert!(of_sdks.contains("invocations_of_sdks"), "{of_sdks}");
     }
 }

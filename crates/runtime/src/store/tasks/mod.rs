@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::key::SessionKey;
 use crate::session::reason::StopReason;
 
-pub(super) use write::{apply, forget, lose, prune};
+pub(super) use write::{apply, forget, forget_some_of, lose, prune};
 
 /// Where a task stands, as the host sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,6 +36,14 @@ impl Store {
         self.read(move |connection| list(connection, &filter)).await
     }
 
+    /// Whether an agent has tasks.
+    pub(crate) async fn has_tasks_of(&self, agent: String) -> Result<bool, StoreError> {
+        self.read(move |connection| {
+            Ok(connection.prepare_cached("SELECT 1 FROM tasks WHERE agent = ?1")?.exists([agent])?)
+        })
+        .await
+    }
+
     /// How far the journal of an incarnation has been read.
     pub(crate) async fn journal(&self, incarnation: IncarnationId) -> Result<JournalPosition, StoreError> {
         self.read(move |connection| {

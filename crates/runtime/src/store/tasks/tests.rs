@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::write::{MOST_BYTES, MOST_TASKS};
 use super::*;
 use crate::key::{Principal, SessionKey};
-use crate::options::Retention;
+use crate::options::{AgentRetention, Retention};
 use crate::store::{Change, NewIncarnation, Phase, Store, TimelineEntry, Write};
 
 fn at(millis: u64) -> Timestamp {
@@ -199,14 +199,22 @@ async fn tasks_of_ended_sessions_are_forgotten_by_age_and_by_number() {
         .await;
     let retention =
         Retention { tasks_per_agent: 2, task_age: Duration::from_millis(60), ..Retention::default() };
-    let prune = Write::PruneTasks { retention, now: at(113) };
-    desk.store.write(prune).await.unwrap();
+    let prune = async |retention, own: &[(String, Retention)]| {
+        let own = own.iter().cloned().collect();
+        desk.store.write(Write::PruneTasks { retention, own, now: at(113) }).await.unwrap();
+    };
+    prune(retention, &[]).await;
     assert_eq!(desk.list(TaskFilter::default()).await.len(), 6, "the session runs");
     desk.stop().await;
     let by_age = Retention { task_age: Duration::from_millis(60), ..Retention::default() };
-    desk.store.write(Write::PruneTasks { retention: by_age, now: at(113) }).await.unwrap();
+    prune(by_age, &[]).await;
     assert_eq!(desk.list(TaskFilter::default()).await, [id(6), id(5), id(4), id(3)]);
     let by_number = Retention { tasks_per_agent: 2, ..Retention::default() };
-    desk.store.write(Write::PruneTasks { retention: by_number, now: at(113) }).await.unwrap();
+    prune(by_number, &[]).await;
     assert_eq!(desk.list(TaskFilter::default()).await, [id(6), id(5)]);
+    let own = by_number.of(Some(AgentRetention { tasks: Some(1), ..AgentRetention::default() }));
+    prune(by_number, &[("another".into(), own)]).await;
+    assert_eq!(desk.list(TaskFilter::default()).await, [id(6), id(5)], "it is another's");
+    prune(by_number, &[("writer".into(), own)]).await;
+    assert_eq!(desk.list(TaskFilter::default()).await, [id(6)]);
 }

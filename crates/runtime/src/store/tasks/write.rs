@@ -11,9 +11,9 @@ use super::read::number;
 use super::{TaskChanges, TaskEnd, TaskStart, TaskUpdate};
 use crate::options::Retention;
 use crate::session::reason::StopReason;
-use crate::store::StoreError;
 use crate::store::record::TimelineEntry;
 use crate::store::write::{append, millis};
+use crate::store::{StoreError, agents};
 
 /// Most tasks of one incarnation.
 pub(super) const MOST_TASKS: i64 = 10_000;
@@ -253,48 +253,68 @@ pub(in crate::store) fn forget(
     Ok(())
 }
 
-/// Forgets tasks of ended sessions that are older, or more, than are to be kept.
+/// Forgets some tasks of an agent whose sessions have all ended.
+pub(in crate::store) fn forget_some_of(connection: &Connection, agent: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM tasks WHERE rowid IN (SELECT rowid FROM tasks WHERE agent = ?1 LIMIT ?2)",
+        )?
+        .execute(params![agent, PRUNED_AT_ONCE])?;
+    Ok(())
+}
+
+/// Forgets tasks of ended sessions that are older, or more, than are to be kept of their agents.
 pub(in crate::store) fn prune(
     connection: &Connection,
-    retention: Retention,
+    kept: impl Fn(&str) -> Retention,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let oldest = now.unix_millis().saturating_sub(retention.task_age.as_millis() as u64);
-    let ended = "status <> 'running' AND NOT EXISTS
-        (SELECT 1 FROM incarnations WHERE incarnations.id = tasks.incarnation AND phase <> 'stopped')";
-    connection.execute(
-        &format!(
-            "DELETE FROM tasks WHERE rowid IN
-                 (SELECT rowid FROM tasks WHERE ended_at < ?1 AND {ended} LIMIT {PRUNED_AT_ONCE})"
-        ),
-        [millis(Timestamp::from_unix_millis(oldest))],
-    )?;
-    let mut surplus = connection.prepare(&format!(
-        "DELETE FROM tasks WHERE rowid IN
-             (SELECT rowid FROM tasks WHERE agent = ?1 AND started_at < ?2 AND {ended} LIMIT {PRUNED_AT_ONCE})"
-    ))?;
-    for agent in agents(connection)? {
+    for agent in agents::of_table(connection, "tasks")? {
+        let Retention { tasks_per_agent, task_age, .. } = kept(&agent);
+        let age = u64::try_from(task_age.as_millis()).unwrap_or(u64::MAX);
+        let oldest = millis(Timestamp::from_unix_millis(now.unix_millis().saturating_sub(age)));
+        connection.prepare_cached(&prunes("ended_at < ?2"))?.execute(params![agent, oldest])?;
         let first_kept: Option<i64> = connection
-            .prepare_cached(
-                "SELECT started_at FROM tasks WHERE agent = ?1 ORDER BY started_at DESC LIMIT 1 OFFSET ?2",
-            )?
-            .query_row(params![agent, retention.tasks_per_agent.saturating_sub(1)], |row| row.get(0))
+            .prepare_cached(FIRST_KEPT)?
+            .query_row(params![agent, tasks_per_agent.saturating_sub(1)], |row| row.get(0))
             .optional()?;
         if let Some(first_kept) = first_kept {
-            surplus.execute(params![agent, first_kept])?;
+            connection.prepare_cached(&prunes("TRUE"))?.execute(params![agent, first_kept])?;
         }
     }
     Ok(())
 }
 
-/// The agents that have tasks on record, found by jumping from one to the next in the index.
-fn agents(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut next = connection.prepare_cached("SELECT min(agent) FROM tasks WHERE agent > ?1")?;
-    let mut agents = Vec::new();
-    let mut last = String::new();
-    while let Some(agent) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
-        last.clone_from(&agent);
-        agents.push(agent);
+/// When the oldest task of an agent began that is kept for its number.
+const FIRST_KEPT: &str =
+    "SELECT started_at FROM tasks WHERE agent = ?1 ORDER BY started_at DESC LIMIT 1 OFFSET ?2";
+
+/// Forgets some of an agent's tasks that began before a moment, as all did that ended before it.
+fn prunes(condition: &str) -> String {
+    format!(
+        "DELETE FROM tasks WHERE rowid IN (
+             SELECT rowid FROM tasks INDEXED BY tasks_by_agent
+             WHERE agent = ?1 AND started_at < ?2 AND {condition} AND status <> 'running' AND NOT EXISTS
+                 (SELECT 1 FROM incarnations WHERE incarnations.id = tasks.incarnation AND phase <> 'stopped')
+             LIMIT {PRUNED_AT_ONCE}
+         )"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::plan;
+
+    #[tokio::test]
+    async fn only_what_began_before_a_moment_is_looked_at() {
+        let values = || vec!["writer".to_owned().into(), 2.into()];
+        for condition in ["ended_at < ?2", "TRUE"] {
+            let plan = plan(&prunes(condition), values()).await;
+            assert!(plan.contains("tasks USING INDEX tasks_by_agent (agent=? AND started_at<?)"), "{plan}");
+            assert!(!plan.contains("SCAN"), "{plan}");
+        }
+        let plan = plan(FIRST_KEPT, values()).await;
+        assert_eq!(plan, "SEARCH tasks USING COVERING INDEX tasks_by_agent (agent=?)");
     }
-    Ok(agents)
 }

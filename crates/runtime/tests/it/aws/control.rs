@@ -175,3 +175,27 @@ async fn an_agent_of_the_api_is_not_let_onto_the_machines_network() {
     assert!(refused.status == 400 && refused.text.contains("--network host"), "{refused:?}");
     host.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_made_anew_knows_no_key_of_the_earlier_one() {
+    let host = host().await;
+    let key: (&str, &str) = ("idempotency-key", "order-1");
+    let invoke = async |id: &str, payload: &str| {
+        let arn =
+            format!("arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/{id}").replace(':', "%3A");
+        let path = format!("POST /runtimes/{}/invocations", arn.replace('/', "%2F"));
+        let session = session_id("a");
+        call(&host, &path, &[(SESSION_ID, &session), key], payload.to_owned()).await
+    };
+    let first = create(&host).await["agentRuntimeId"].as_str().unwrap().to_owned();
+    assert_eq!(invoke(&first, "{}").await.status, 200);
+    let deleted = call(&host, &format!("DELETE /runtimes/{first}/"), &[], "").await;
+    assert_eq!((deleted.status.as_u16(), &deleted.json()["status"]), (202, &json!("DELETING")));
+    // It is made once the earlier one has come to its end.
+    let second = create(&host).await["agentRuntimeId"].as_str().unwrap().to_owned();
+    let list = host.get("/_agentcore/v1/invocations?agent=writer").await.json();
+    assert_eq!(list["invocations"], json!([]));
+    let fresh = invoke(&second, r#"{"another": 1}"#).await;
+    assert_eq!((fresh.status.as_u16(), fresh.text.as_str()), (200, r#"{"count":1}"#), "{fresh:?}");
+    host.end().await;
+}

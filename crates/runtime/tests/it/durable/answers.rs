@@ -63,6 +63,8 @@ async fn it_may_take_longer_than_a_caller_waits_and_has_a_limit_of_its_own() {
     ] {
         let record = ended(&host, &location(&invoke_async(&host, &session_id("a"), payload).await)).await;
         assert_eq!(record["state"], state, "{record}");
+        let took_too_long = record["reason"] == "it took longer than 10 s";
+        assert_eq!(took_too_long, state == "failed", "{record}");
     }
     host.end().await;
 }

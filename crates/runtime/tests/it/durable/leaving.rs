@@ -1,6 +1,7 @@
 //! Callers who leave before they are told anything.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode};
@@ -36,6 +37,8 @@ async fn what_was_accepted_is_run_although_its_caller_has_left() {
             leave_after(&host, looks, ("prefer", "respond-async"), payload).await;
         }
     }
+    // Until what was begun is on record, or is not.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     eventually("no payload is left", async || std::fs::read_dir(&folder).unwrap().count() == 0).await;
     let all = all(&host).await;
     assert!(!all.is_empty());

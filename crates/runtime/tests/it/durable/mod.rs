@@ -1,6 +1,7 @@
 //! Invocations that outlive their callers.
 
 mod answers;
+mod departures;
 mod events;
 mod full;
 mod keys;
