@@ -9,6 +9,7 @@
 mod account;
 mod attacks;
 mod deploying;
+mod escape;
 mod later;
 mod launching;
 mod misbehaving;

@@ -20,7 +20,7 @@ impl Sandboxed {
     }
 
     /// Whether it is ours, not the agent's.
-    pub(super) fn is_init(&self) -> bool {
+    pub(crate) fn is_init(&self) -> bool {
         self.command.contains(" __init ")
     }
 
@@ -47,21 +47,27 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal);
 }
 
+/// All processes, with their arguments. A zombie has none, and is gone as soon as its parent looks.
+pub(crate) fn command_lines() -> Vec<(u32, String)> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        (!line.is_empty()).then(|| (pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    });
+    lines.collect()
+}
+
 /// The processes of the sandboxes of a project: every one names the folder of its incarnation in
 /// its environment, or (an init) in its arguments.
 pub(crate) fn below(project: &Path) -> Vec<Sandboxed> {
     let folder = project.join(".agentcore/i/").into_os_string().into_string().unwrap();
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries
-        .filter_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let read = |file: &str| {
-                fs::read(entry.path().join(file)).map(|it| String::from_utf8_lossy(&it).into_owned())
-            };
-            let command = read("cmdline").ok()?.replace('\0', " ");
-            let belongs = command.contains(&folder) || read("environ").is_ok_and(|it| it.contains(&folder));
-            // A zombie has no command line, and is gone as soon as its parent looks.
-            (belongs && !command.is_empty()).then_some(Sandboxed { pid, command })
-        })
+    let environment = |pid: u32| fs::read(format!("/proc/{pid}/environ"));
+    let is_named_there =
+        |pid| environment(pid).is_ok_and(|it| String::from_utf8_lossy(&it).contains(&folder));
+    command_lines()
+        .into_iter()
+        .filter(|(pid, command)| command.contains(&folder) || is_named_there(*pid))
+        .map(|(pid, command)| Sandboxed { pid, command })
         .collect()
 }
