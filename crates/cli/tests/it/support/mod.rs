@@ -281,6 +281,19 @@ impl Project {
         for agent in agents {
             assert_eq!(agent.gaps(), Vec::<String>::new(), "{agent:?}");
         }
+        for recorded in self.recorded_walls() {
+            assert_eq!(recorded, json!(Wall::ALL), "on record");
+        }
+    }
+
+    /// The walls of each session, as its init has written them down.
+    fn recorded_walls(&self) -> Vec<Value> {
+        let folders = std::fs::read_dir(self.path().join(".agentcore/i")).unwrap();
+        let records = folders.filter_map(|folder| std::fs::read(folder.ok()?.path().join("init.json")).ok());
+        let recorded: Vec<Value> =
+            records.map(|record| serde_json::from_slice::<Value>(&record).unwrap()["walls"].take()).collect();
+        assert!(!recorded.is_empty(), "no session is on record");
+        recorded
     }
 
     /// Waits until nothing of any sandbox is left.

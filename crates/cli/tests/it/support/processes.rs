@@ -28,7 +28,7 @@ impl Sandboxed {
     pub(super) fn gaps(&self) -> Vec<String> {
         let own = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         let pid = self.pid.to_string();
-        let kinds = ["user", "pid", "mnt", "ipc", "uts", "net"];
+        let kinds = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
         let shared = kinds.into_iter().filter(|kind| own(&pid, kind) == own("self", kind)).map(str::to_owned);
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let sealed =
