@@ -185,6 +185,54 @@ else: print(tried(lambda: os.kill(PID, 0)), tried(lambda: client.connect('\\0NAM
 }
 
 #[tokio::test]
+async fn landlock_alone_keeps_an_agent_on_the_machines_network_from_listening_where_others_may_want_to() {
+    if !stand(&[Wall::Landlock]) {
+        return;
+    }
+    let script = "
+import ctypes, errno, os, socket
+version = ctypes.CDLL(None).syscall(444, None, 0, 1)
+def tried(port):
+    try: socket.create_server(('127.0.0.1', port))
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'listens'
+# Ports of its own are from 20000 on.
+own = int(os.environ['PORT'])
+if version < 4: print('too old')
+else: print(tried(own), tried(0), tried(19999))
+";
+    let bench = Processes::behind([Wall::Landlock].into());
+    let sandbox = bench.run(&bench.python(script)).await;
+    end_of(&*sandbox).await;
+    let said = log(&*sandbox);
+    assert!(["listens listens EACCES\n", "too old\n"].contains(&&*said), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_may_signal_its_agent_where_nobody_else_is_seen() {
+    if !stand(&[Wall::Pid, Wall::Mount, Wall::Landlock]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    // The first is the inner process, and hears nothing.
+    assert_eq!(inside(&*sandbox, "kill -KILL 1; kill -0 2 && echo heard").await, "heard\n");
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_crashes_leaves_no_core_dump() {
+    if !stand(&[Wall::Capabilities]) {
+        return;
+    }
+    let bench = Processes::behind([Wall::Capabilities].into());
+    let sandbox =
+        bench.run(&bench.python("import resource; print(resource.getrlimit(resource.RLIMIT_CORE))")).await;
+    end_of(&*sandbox).await;
+    assert_eq!(log(&*sandbox), "(1, 1)\n");
+}
+
+#[tokio::test]
 async fn code_that_is_its_owners_alone_can_be_read_and_not_be_written() {
     if !stand(&[Wall::User, Wall::Mount]) {
         return;
