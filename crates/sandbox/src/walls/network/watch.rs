@@ -35,7 +35,9 @@ impl AddressWatch {
     /// Takes all that was heard. What it says is not looked at: some may have been lost.
     pub(crate) fn take(&self) {
         let mut news = [0; 4096];
-        while !matches!(recv(self.socket.as_raw_fd(), &mut news, MsgFlags::empty()), Err(Errno::EAGAIN)) {}
+        while let Ok(1..) | Err(Errno::ENOBUFS) = recv(self.socket.as_raw_fd(), &mut news, MsgFlags::empty())
+        {
+        }
     }
 
     /// All addresses, if one of them is not known.
