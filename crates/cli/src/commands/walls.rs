@@ -42,10 +42,10 @@ enum Network {
 impl WallArgs {
     /// Puts what is asked before the options, and refuses what this machine cannot do.
     pub(super) fn apply(&self, options: &mut HostOptions, report: &WallReport) -> Result<(), Failure> {
-        let hint = "`agentcore doctor` explains what is missing";
+        let hint = || format!("{}. `agentcore doctor` tells what each wall is for", advice_on(report));
         options.require_walls |= self.require_walls;
         if options.require_walls && !report.is_complete() {
-            return Err(Failure::new(format!("not all walls stand: {report}")).hint(hint));
+            return Err(Failure::new(format!("not all walls stand: {report}")).hint(hint()));
         }
         let can = report.standing.contains(&Wall::Network);
         options.network = self.network.map(NetworkMode::from).or(options.network);
@@ -57,7 +57,7 @@ impl WallArgs {
             return Err(Failure::new(message).hint("choose --network egress or --network none"));
         }
         if modes.iter().any(|mode| *mode != NetworkMode::Host) && !can {
-            return Err(Failure::new("agents cannot have networks of their own here").hint(hint));
+            return Err(Failure::new("agents cannot have networks of their own here").hint(hint()));
         }
         if options.network.is_none() && !can {
             tracing::warn!("{}", shared_network(report));
@@ -115,8 +115,38 @@ fn shared_network(report: &WallReport) -> String {
     )
 }
 
-/// How to get a wall that does not stand.
-pub(super) fn advice(wall: Wall) -> &'static str {
+/// What an agent can do where a wall does not stand.
+pub(super) fn without(wall: Wall) -> &'static str {
+    match wall {
+        Wall::User => "agents are the user that the host is",
+        Wall::Pid => "they see and signal other processes",
+        Wall::Mount => "they read and write the files that this user can",
+        Wall::Ipc => "they share the machine's shared memory",
+        Wall::Uts => "they learn the machine's name",
+        Wall::Cgroup => "they see the machine's control groups",
+        Wall::Network => "they reach this machine's loopback and each other's ports",
+        Wall::Capabilities => "they keep the privileges that this user has",
+        Wall::Seccomp => "all of the kernel's calls are open to them",
+        Wall::Landlock => "nothing but the other walls guards files and signals",
+    }
+}
+
+/// How to get the walls that do not stand, each way once.
+pub(super) fn advice_on(report: &WallReport) -> String {
+    let has_namespaces = report.standing.contains(&Wall::User);
+    // Without namespaces there are no networks of one's own either, whatever else there is.
+    let cause = |wall| if wall == Wall::Network && !has_namespaces { Wall::User } else { wall };
+    let mut ways: Vec<&str> = Vec::new();
+    for missing in &report.missing {
+        let way = advice(cause(missing.wall));
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    ways.join("; ")
+}
+
+fn advice(wall: Wall) -> &'static str {
     match wall {
         Wall::Network => {
             "for networks of their own run the host as root, or install `pasta` (package passt) and let everybody \
@@ -126,8 +156,9 @@ pub(super) fn advice(wall: Wall) -> &'static str {
         Wall::Landlock => "use Linux 6.12 or newer with Landlock (lsm=landlock,...)",
         Wall::User | Wall::Pid | Wall::Mount | Wall::Ipc | Wall::Uts | Wall::Cgroup => {
             "allow namespaces to users: sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), \
-             kernel.unprivileged_userns_clone=1 (Debian), user.max_user_namespaces above 0; in a container, run the \
-             host outside or with --security-opt seccomp=unconfined"
+             kernel.unprivileged_userns_clone=1 (Debian), user.max_user_namespaces high enough (\"No space left \
+             on device\" is this one); in a container, run the host outside or with --security-opt \
+             seccomp=unconfined"
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Each attack is shown to work where what stands against it is away: by an agent that knows the host's
 //! token, and from outside of the session's network.
 
+use std::path::Path;
+
 use agentcore_sandbox::Wall;
 use serde_json::{Value, json};
 
@@ -14,11 +16,62 @@ use crate::walls::standing;
 const AGENT: &str = "agent";
 
 /// What an attacker may want of the host, but for invocations.
-struct Attack {
-    what: &'static str,
+pub(crate) struct Attack {
+    pub(crate) what: &'static str,
     method: &'static str,
     path: String,
     body: Value,
+}
+
+impl Attack {
+    /// All of them on this session of an agent, `code` being a program that the host may be told to run.
+    /// From the gentlest to the one after which there is nothing left to attack.
+    pub(crate) fn all(agent: &str, victim: &str, code: &Path) -> Vec<Self> {
+        let of_session = |rest: &str| format!("/_agentcore/v1/sessions/{victim}{rest}");
+        let of_agent = |operation: &str| format!("/runtimes/{agent}/{operation}");
+        let runtime = json!({
+            "agentRuntimeName": "planted", "roleArn": "arn:aws:iam::123456789012:role/agent",
+            "networkConfiguration": {"networkMode": "PUBLIC"},
+            "agentRuntimeArtifact": {
+                "containerConfiguration": {"containerUri": format!("file://{}", code.display())},
+            },
+        });
+        let attack = |what, method, path, body| Self { what, method, path, body };
+        vec![
+            attack("look at another session", "GET", of_session(""), Value::Null),
+            attack("read another session's log", "GET", of_session("/logs"), Value::Null),
+            attack("list everybody's tasks", "GET", "/_agentcore/v1/tasks".to_owned(), Value::Null),
+            attack("list agent runtimes", "POST", "/runtimes/".to_owned(), json!({})),
+            attack("create an agent runtime", "PUT", "/runtimes/".to_owned(), runtime),
+            attack(
+                "run a command in another session",
+                "POST",
+                of_agent("commands"),
+                json!({"command": "true"}),
+            ),
+            attack("stop another session by AWS's API", "POST", of_agent("stopruntimesession"), json!({})),
+            attack("stop another session", "POST", of_session("/stop"), Value::Null),
+        ]
+    }
+
+    /// An invocation of a session, which wants no more than its id.
+    pub(crate) fn invocation() -> Self {
+        let what = "invoke another session whose id it knows";
+        Self { what, method: "POST", path: "/invocations".to_owned(), body: json!({}) }
+    }
+
+    /// Its request for a socket.
+    pub(crate) fn request(&self, victim: &str, token: Option<&str>) -> String {
+        let Self { method, path, body, .. } = self;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let token = token.map(|token| format!("agentcore-host-token: {token}\r\n")).unwrap_or_default();
+        let session = agentcore_protocol::headers::SESSION_ID;
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{session}: {victim}\r\n{token}content-type: \
+             application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
 }
 
 /// A host with a session that is attacked, and one that attacks.
@@ -52,47 +105,13 @@ impl Scene {
         self.project.path().join(".agentcore/token").to_str().unwrap().to_owned()
     }
 
-    /// From the gentlest to the one after which there is nothing left to attack.
     fn attacks(&self) -> Vec<Attack> {
-        let victim = &self.victim;
-        let of_session = |rest: &str| format!("/_agentcore/v1/sessions/{victim}{rest}");
-        let of_agent = |operation: &str| format!("/runtimes/{AGENT}/{operation}");
-        let code = format!("file://{}/planted/agent.sh", self.project.path().display());
-        let runtime = json!({
-            "agentRuntimeName": "planted", "roleArn": "arn:aws:iam::123456789012:role/agent",
-            "networkConfiguration": {"networkMode": "PUBLIC"},
-            "agentRuntimeArtifact": {"containerConfiguration": {"containerUri": code}},
-        });
-        let attack = |what, method, path, body| Attack { what, method, path, body };
-        vec![
-            attack("look at another session", "GET", of_session(""), Value::Null),
-            attack("read another session's log", "GET", of_session("/logs"), Value::Null),
-            attack("list everybody's tasks", "GET", "/_agentcore/v1/tasks".to_owned(), Value::Null),
-            attack("list agent runtimes", "POST", "/runtimes/".to_owned(), json!({})),
-            attack("create an agent runtime", "PUT", "/runtimes/".to_owned(), runtime),
-            attack(
-                "run a command in another session",
-                "POST",
-                of_agent("commands"),
-                json!({"command": "true"}),
-            ),
-            attack("stop another session by AWS's API", "POST", of_agent("stopruntimesession"), json!({})),
-            attack("stop another session", "POST", of_session("/stop"), Value::Null),
-        ]
+        Attack::all(AGENT, &self.victim, &self.project.path().join("planted/agent.sh"))
     }
 
     /// The request of an attack, for a socket.
     fn request(&self, attack: &Attack, token: Option<&str>) -> String {
-        let Attack { method, path, body, .. } = attack;
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let token = token.map(|token| format!("agentcore-host-token: {token}\r\n")).unwrap_or_default();
-        let session = agentcore_protocol::headers::SESSION_ID;
-        format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{session}: {}\r\n{token}content-type: \
-             application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            self.victim,
-            body.len()
-        )
+        attack.request(&self.victim, token)
     }
 
     /// What the attacker gets who tries this from inside.

@@ -9,6 +9,7 @@
 mod account;
 mod attacks;
 mod deploying;
+mod escape;
 mod invoking;
 mod later;
 mod launching;

@@ -70,6 +70,7 @@ async fn the_document_agent_runs_by_curl() {
     let body = r#"{"prompt": "start a background task"}"#;
     let answer = http::post(&format!("{}/invocations", host.url), None, body).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, r#"{"status": "started"}"#));
+    project.expect_walls();
     expect_ping(&host.url, "HealthyBusy").await;
     project.work_is_done();
     expect_ping(&host.url, "Healthy").await;

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::read_link;
+use std::process::Command;
 
 use agentcore_sandbox::{ProcessOptions, Wall, Walls};
 
-use crate::support::{Project, agentcore, session_id};
+use crate::support::{Done, Project, agentcore, session_id};
 
 /// The walls of this machine, if these are among them. `None` skips a test, but never in CI.
 pub(crate) fn standing(needed: &[Wall]) -> Option<Walls> {
@@ -55,6 +56,52 @@ async fn a_host_that_must_have_every_wall_does_not_share_its_network() {
     // Either a wall is missing on this machine, or none is and the network is shared.
     let told = ["not all walls stand: ", "agents share this machine's network"];
     assert!(told.iter().any(|words| refused.stderr.contains(words)), "{}", refused.stderr);
+}
+
+/// Runs what follows where nobody may make namespaces.
+const WITHOUT_NAMESPACES: [&str; 7] = [
+    "--user",
+    "--map-root-user",
+    "--",
+    "/bin/sh",
+    "-c",
+    "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"",
+    "sh",
+];
+
+#[tokio::test]
+async fn where_namespaces_cannot_be_made_a_host_that_must_have_every_wall_says_what_to_do() {
+    let project = Project::with_test_agent(&[]).await;
+    let Some(limited) = without_namespaces(&project, &["serve", "--state", ".agentcore", "--require-walls"])
+    else {
+        return;
+    };
+    assert!(!limited.success(), "it serves");
+    for words in ["not all walls stand", "user, pid, mount", "hint: allow namespaces", "agentcore doctor"] {
+        assert!(limited.stderr.contains(words), "{words}: {}", limited.stderr);
+    }
+    assert!(!project.path().join(".agentcore/host.json").exists());
+
+    let told = without_namespaces(&project, &["doctor"]).unwrap().stdout;
+    for words in ["user, pid, mount", "So agents are the user that the host is", "-> allow namespaces"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
+/// `None`: there is no such place on this machine.
+fn without_namespaces(project: &Project, arguments: &[&str]) -> Option<Done> {
+    let unshared = |program: &[&str]| {
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(WITHOUT_NAMESPACES).args(program).current_dir(project.path());
+        Done::from(command.output().unwrap())
+    };
+    let can = unshared(&["true"]);
+    assert!(can.success() || std::env::var("CI").as_deref() != Ok("true"), "{can:?}");
+    if !can.success() {
+        println!("skipped: unshare cannot make a user namespace here: {can:?}");
+        return None;
+    }
+    Some(unshared(&[&[agentcore()], arguments].concat()))
 }
 
 #[tokio::test]

@@ -12,9 +12,11 @@
 //! - it runs commands inside, for whoever asks at the control socket;
 //! - it bridges to an agent that binds a TCP port instead of serving the handed-over socket;
 //! - it ends the agent when that keeps more on disk than it may;
+//! - it closes this machine's new addresses to the session, where nobody else does;
 //! - SIGTERM is passed on to the agent, [`KILL_SIGNAL`] kills everything;
 //! - when the agent has ended it kills what is left, writes down how the agent ended, and goes.
 
+mod addresses;
 mod agent;
 mod alarm;
 mod allowance;

@@ -15,6 +15,7 @@ pub(super) const SIGNALS: Token = 0;
 pub(super) const OUTPUT: Token = 1;
 pub(super) const DOOR: Token = 2;
 pub(super) const CONTROL: Token = 3;
+pub(super) const ADDRESSES: Token = 4;
 /// The first token that [`Reactor::next_tokens`] gives out.
 const FIRST_FREE: Token = 16;
 

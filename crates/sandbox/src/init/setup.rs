@@ -15,6 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, setsid};
 
 use super::KILL_SIGNAL;
+use super::addresses::Addresses;
 use super::agent;
 use super::clock::monotonic;
 use super::control::{Control, Surroundings};
@@ -252,6 +253,7 @@ impl Start {
         let ports = [self.port.number(), DEFAULT_PORT];
         let place = Place::of(self.enclosure.as_ref());
         let door = Door::new(self.socket, place, ports, &reactor).in_step(Step::BecomeInit)?;
+        let addresses = Addresses::new(self.enclosure.as_ref(), &reactor).in_step(Step::MakeNetwork)?;
         let surroundings = Surroundings {
             env: self.env,
             folder: self.folder.work(),
@@ -275,6 +277,7 @@ impl Start {
             door,
             control,
             disk,
+            addresses,
             ended: None,
             nothing_left: false,
             next_kill: None,

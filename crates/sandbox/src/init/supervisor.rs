@@ -14,13 +14,14 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::KILL_SIGNAL;
+use super::addresses::Addresses;
 use super::clock::monotonic;
 use super::control::Control;
 use super::disk::{DiskWatch, Found};
 use super::door::Door;
 use super::output::Output;
 use super::port::ClaimedPort;
-use super::reactor::{CONTROL, DOOR, OUTPUT, Reactor, SIGNALS, Token};
+use super::reactor::{ADDRESSES, CONTROL, DOOR, OUTPUT, Reactor, SIGNALS, Token};
 use crate::cgroup::Leaf;
 use crate::folder::{ExitRecord, IncarnationFolder, write_record};
 use crate::proc::Proc;
@@ -41,6 +42,7 @@ pub(super) struct Supervisor {
     pub(super) door: Door,
     pub(super) control: Control,
     pub(super) disk: DiskWatch,
+    pub(super) addresses: Addresses,
     /// How the agent ended, once it has.
     pub(super) ended: Option<ExitStatus>,
     /// Nothing is left of what it started either.
@@ -74,7 +76,13 @@ impl Supervisor {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let all = [self.door.deadline(), self.output.deadline(), self.disk.deadline(), self.next_kill];
+        let all = [
+            self.door.deadline(),
+            self.output.deadline(),
+            self.disk.deadline(),
+            self.addresses.deadline(),
+            self.next_kill,
+        ];
         let deadline = all.into_iter().flatten().min()?;
         Some(deadline.saturating_sub(monotonic()))
     }
@@ -84,6 +92,7 @@ impl Supervisor {
             SIGNALS => self.take_signals(),
             OUTPUT => self.output.event(&self.reactor, monotonic()),
             DOOR => self.note_failure(|init| init.door.knock(events, &mut init.reactor)),
+            ADDRESSES => self.addresses.heard(),
             CONTROL => self.control.accept_all(&mut self.reactor),
             token if self.door.event(token, events) => {}
             token => self.control.event(token, events, &self.reactor),
@@ -94,6 +103,9 @@ impl Supervisor {
         self.note_failure(|init| init.door.tick(&mut init.reactor));
         if let Err(error) = self.output.tick(&self.reactor, monotonic()) {
             self.output.note(&format!("no more of what the agent says can be read: {error}"));
+        }
+        if let Err(error) = self.addresses.tick(monotonic()) {
+            self.output.note(&format!("an address that this machine has got is still open: {error}"));
         }
         if self.disk.tick(monotonic) == Found::TooMuch {
             self.output.note(&self.disk.notice());

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -11,9 +12,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::identity::Identity;
-use super::network::Network;
+use super::network::{self, AddressWatch, Network};
 use super::root::{self, Trees};
-use super::sys::Cloned;
+use super::sys::{self, Cloned};
 use super::{Wall, Walls, inner, privileges};
 use crate::folder::IncarnationFolder;
 use crate::wire::Order;
@@ -174,6 +175,23 @@ impl Enclosure {
         nix::sys::prctl::set_dumpable(false)?;
         self.enter_those(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
         privileges::give_up()
+    }
+
+    /// Listens for addresses of this machine from which the session is kept by its own network alone.
+    pub(crate) fn watch_addresses(&self) -> io::Result<Option<AddressWatch>> {
+        match &self.design.network {
+            Some(network) => network.watch_addresses(),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps the session from these addresses of this machine.
+    pub(crate) fn close_addresses(&self, this_machine: &[Ipv4Addr]) -> io::Result<()> {
+        sys::in_a_child(|| {
+            nix::sys::prctl::set_dumpable(false)?;
+            self.enter_those(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+            network::close_to_session(this_machine)
+        })
     }
 
     /// Makes the calling process, just born inside and in its control groups, whom an agent is.

@@ -3,16 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use nix::sched::CloneFlags;
-use nix::sys::wait::{WaitStatus, waitpid};
-
 use super::enclosure::{Design, Enclosure};
 use super::identity::Identity;
 use super::landlock::Grant;
 use super::network::Network;
 use super::seccomp::Filters;
-use super::sys::{self, Cloned};
-use super::{Wall, WallReport, Walls, privileges, root};
+use super::{Wall, WallReport, Walls, privileges, root, sys};
 use crate::wire::StepError;
 
 /// What the kernel, and the rights of this process, allow. The process must have one thread.
@@ -63,16 +59,5 @@ fn attempt_with(walls: Walls, network: Option<Network>) -> Result<(), String> {
 
 // What is put up around a process cannot be taken down again: have another try it.
 fn in_a_child(put_up: impl FnOnce() -> io::Result<()>) -> Result<(), String> {
-    let child = match sys::clone(CloneFlags::empty()).map_err(|error| error.to_string())? {
-        Cloned::Child => sys::leave(match put_up() {
-            Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::ENOSYS),
-        }),
-        Cloned::Parent(child) => child,
-    };
-    match waitpid(child, None) {
-        Ok(WaitStatus::Exited(_, 0)) => Ok(()),
-        Ok(WaitStatus::Exited(_, errno)) => Err(io::Error::from_raw_os_error(errno).to_string()),
-        _ => Err("whoever tried it was killed".to_owned()),
-    }
+    sys::in_a_child(put_up).map_err(|error| error.to_string())
 }

@@ -33,6 +33,18 @@ impl WallReport {
         }
     }
 
+    // In one environment several are missing for the same reason.
+    fn missing_by_reason(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for Missing { wall, reason } in &self.missing {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, walls)) => walls.push(wall.name()),
+                None => reasons.push((reason, vec![wall.name()])),
+            }
+        }
+        reasons
+    }
+
     /// Whether every wall stands.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.standing.len() == Wall::ALL.len()
@@ -45,11 +57,37 @@ impl fmt::Display for WallReport {
         write!(
             f,
             "{}",
-            if names.is_empty() { "none stands".to_owned() } else { names.join(", ") + " stand" }
+            match names.as_slice() {
+                [] => "none stands".to_owned(),
+                [one] => format!("{one} stands"),
+                names => names.join(", ") + " stand",
+            }
         )?;
-        for Missing { wall, reason } in &self.missing {
-            write!(f, "; {wall} does not: {reason}")?;
+        for (reason, walls) in self.missing_by_reason() {
+            let verb = if walls.len() == 1 { "does" } else { "do" };
+            write!(f, "; {} {verb} not: {reason}", walls.join(", "))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_walls_share_is_said_once() {
+        let mut report = WallReport::default();
+        assert_eq!(report.to_string(), "none stands");
+        for (wall, outcome) in [
+            (Wall::User, Err("no namespaces")),
+            (Wall::Network, Err("no pasta")),
+            (Wall::Pid, Err("no namespaces")),
+            (Wall::Seccomp, Ok(())),
+        ] {
+            report.add(wall, outcome.map_err(str::to_owned));
+        }
+        let told = "seccomp stands; user, pid do not: no namespaces; network does not: no pasta";
+        assert_eq!(report.to_string(), told);
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// Which process returns from [`clone`].
@@ -47,6 +48,24 @@ pub(crate) fn clone_into(flags: CloneFlags, group: Option<BorrowedFd<'_>>) -> io
     match Errno::result(pid)? {
         0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent(Pid::from_raw(pid as i32))),
+    }
+}
+
+/// Has a child do something, and waits for it: for what a process cannot take back.
+///
+/// Only for processes with one thread, as [`clone`] is.
+pub(crate) fn in_a_child(act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let child = match clone(CloneFlags::empty())? {
+        Cloned::Child => leave(match act() {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(libc::ENOSYS),
+        }),
+        Cloned::Parent(child) => child,
+    };
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
+        _ => Err(io::Error::other("whoever tried it was killed")),
     }
 }
 

@@ -64,6 +64,16 @@ impl Lab {
         ip(outside, &format!("route add default via {MACHINE}"));
     }
 
+    /// Gives the machine one more address.
+    pub(crate) fn add_address(&self, address: Ipv4Addr) {
+        ip(self.machine.id(), &format!("address add {address}/24 dev up0"));
+    }
+
+    /// Takes it away again.
+    pub(crate) fn remove_address(&self, address: Ipv4Addr) {
+        ip(self.machine.id(), &format!("address del {address}/24 dev up0"));
+    }
+
     /// What to put before a program's name to run it on this machine.
     pub(crate) fn on_machine(&self) -> Vec<OsString> {
         vec![

@@ -1,6 +1,5 @@
 //! The checks themselves. Each looks at one thing.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
 use agentcore_protocol::lifecycle::LifecycleConfiguration;
-use agentcore_sandbox::{CgroupRoots, EnforceableLimits};
+use agentcore_sandbox::{CgroupRoots, EnforceableLimits, WallReport};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
@@ -28,6 +27,7 @@ const FEW_DESCRIPTORS: u64 = 4_096;
 /// What a session's socket adds to the path of the state folder, and how long a path may be.
 const SOCKET_SUFFIX: &str = "/i/0123456789abcdef/agent.sock";
 const LONGEST_SOCKET_PATH: usize = 107;
+const WALLS: &str = "walls";
 /// How long an interpreter may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -90,22 +90,24 @@ fn cgroups(enforceable: EnforceableLimits) -> Check {
 
 /// Which walls between sessions stand.
 async fn between_sessions() -> Check {
-    const NAME: &str = "walls";
     let report = match walls::sandboxes() {
         Ok(sandboxes) => walls::look_at(&sandboxes).await,
         Err(error) => Err(error),
     };
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => {
-            return Check::fail(NAME, format!("{error:#}"), "run `agentcore doctor` from its own file");
-        }
-    };
-    if report.is_complete() {
-        return Check::ok(NAME, report.to_string());
+    match report {
+        Ok(report) => standing(&report),
+        Err(error) => Check::fail(WALLS, format!("{error:#}"), "run `agentcore doctor` from its own file"),
     }
-    let advice: BTreeSet<&str> = report.missing.iter().map(|missing| walls::advice(missing.wall)).collect();
-    Check::note(NAME, report.to_string(), Vec::from_iter(advice).join("; "))
+}
+
+/// What that means: what is open, and how it is closed.
+fn standing(report: &WallReport) -> Check {
+    if report.is_complete() {
+        return Check::ok(WALLS, format!("between sessions {report}"));
+    }
+    let open: Vec<&str> = report.missing.iter().map(|missing| walls::without(missing.wall)).collect();
+    let found = format!("between sessions {report}. So {}", open.join(", "));
+    Check::note(WALLS, found, walls::advice_on(report))
 }
 
 fn descriptors() -> Check {
@@ -250,6 +252,8 @@ async fn python(interpreter: &Path) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use agentcore_sandbox::{Missing, Wall};
+
     use super::super::Verdict;
     use super::*;
 
@@ -270,6 +274,49 @@ mod tests {
         ] {
             assert_eq!(kernel(file(release).path()).verdict, verdict, "{release}");
         }
+    }
+
+    /// A machine where these are missing, for this reason.
+    fn machine_without(missing: &[Wall], reason: &str) -> WallReport {
+        let missing = missing.iter().map(|wall| Missing { wall: *wall, reason: reason.to_owned() });
+        let missing: Vec<_> = missing.collect();
+        let is_there = |wall: &Wall| missing.iter().all(|it| it.wall != *wall);
+        WallReport { standing: Wall::ALL.into_iter().filter(is_there).collect(), missing }
+    }
+
+    #[test]
+    fn of_each_wall_that_is_missing_it_says_why_what_is_open_and_what_to_do() {
+        let told = |wall| standing(&machine_without(&[wall], "the kernel says no"));
+        for (wall, open, to_do) in [
+            (Wall::User, "the user that the host is", "user.max_user_namespaces"),
+            (Wall::Pid, "signal other processes", "kernel.unprivileged_userns_clone"),
+            (Wall::Mount, "files that this user can", "apparmor_restrict_unprivileged_userns"),
+            (Wall::Ipc, "shared memory", "seccomp=unconfined"),
+            (Wall::Uts, "the machine's name", "allow namespaces"),
+            (Wall::Cgroup, "control groups", "allow namespaces"),
+            (Wall::Network, "each other's ports", "install `pasta`"),
+            (Wall::Capabilities, "privileges", "CONFIG_SECCOMP_FILTER"),
+            (Wall::Seccomp, "the kernel's calls", "CONFIG_SECCOMP_FILTER"),
+            (Wall::Landlock, "files and signals", "lsm=landlock"),
+        ] {
+            let check = told(wall);
+            assert_eq!(check.verdict, Verdict::Note, "{check:?}");
+            let why = format!("{wall} does not: the kernel says no");
+            assert!(check.found.contains(&why) && check.found.contains(open), "{check:?}");
+            assert!(check.to_do.as_ref().is_some_and(|said| said.contains(to_do)), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_together_is_told_and_mended_once() {
+        let missing = [Wall::User, Wall::Pid, Wall::Mount, Wall::Network];
+        let check = standing(&machine_without(&missing, "no namespaces"));
+        assert!(check.found.contains("user, pid, mount, network do not: no namespaces."), "{check:?}");
+        let to_do = check.to_do.unwrap();
+        assert_eq!(to_do.matches("allow namespaces").count(), 1, "{to_do}");
+        assert!(!to_do.contains("pasta"), "it would not help: {to_do}");
+        let all = standing(&machine_without(&[], ""));
+        assert!(all.verdict == Verdict::Ok && all.to_do.is_none(), "{all:?}");
     }
 
     #[test]

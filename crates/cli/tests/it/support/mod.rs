@@ -67,12 +67,40 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 /// A folder with agents, and the command in it.
 pub(crate) struct Project {
     folder: tempfile::TempDir,
+    somebody: Option<Somebody>,
+}
+
+/// A user who runs the command instead of whoever runs the tests.
+struct Somebody {
+    id: u32,
+    /// What is built may be out of others' sight: a folder with a copy of the binary.
+    programs: tempfile::TempDir,
 }
 
 impl Project {
     /// An empty folder. Its path is short, because sockets live below it.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::Builder::new().prefix("ac").tempdir_in("/tmp").unwrap() }
+        Self { folder: tempfile::Builder::new().prefix("ac").tempdir_in("/tmp").unwrap(), somebody: None }
+    }
+
+    /// An empty folder of this user's, who runs all commands in it. It takes root.
+    pub(crate) fn of_user(id: u32) -> Self {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let mut project = Self::new();
+        let programs = tempfile::Builder::new().prefix("bin").tempdir_in("/tmp").unwrap();
+        std::fs::set_permissions(programs.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::copy(agentcore(), programs.path().join("agentcore")).unwrap();
+        chown(project.path(), Some(id), Some(id)).unwrap();
+        project.somebody = Some(Somebody { id, programs });
+        project
+    }
+
+    /// A program as whoever runs the commands of this project.
+    pub(crate) fn program(&self, program: &Path) -> Command {
+        let Some(Somebody { id, .. }) = &self.somebody else { return Command::new(program) };
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args([&format!("--reuid={id}"), &format!("--regid={id}"), "--clear-groups"]).arg(program);
+        command
     }
 
     /// A folder with the test agent, configured.
@@ -127,7 +155,8 @@ impl Project {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(agentcore());
+        let copy = self.somebody.as_ref().map(|user| user.programs.path().join("agentcore"));
+        let mut command = self.program(&copy.unwrap_or_else(|| agentcore().into()));
         command.args(arguments).current_dir(self.path()).kill_on_drop(true).stdin(Stdio::null());
         for variable in [
             "AGENTCORE_ENDPOINT",
@@ -219,8 +248,10 @@ impl Project {
     async fn host(&self, arguments: &[&str]) -> Host {
         let log = std::fs::File::create(self.path().join("host.log")).unwrap();
         let mut command = self.command(arguments);
-        // The test agent is this very program.
-        command.arg("--read-only").arg(std::env::current_exe().unwrap());
+        // The test agent is this very program, which only those see who run it.
+        if self.somebody.is_none() {
+            command.arg("--read-only").arg(std::env::current_exe().unwrap());
+        }
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let pid = child.id().unwrap();
         let record = self.path().join(".agentcore/host.json");
@@ -255,6 +286,19 @@ impl Project {
         for agent in agents {
             assert_eq!(agent.gaps(), Vec::<String>::new(), "{agent:?}");
         }
+        for recorded in self.recorded_walls() {
+            assert_eq!(recorded, json!(Wall::ALL), "on record");
+        }
+    }
+
+    /// The walls of each session, as its init has written them down.
+    fn recorded_walls(&self) -> Vec<Value> {
+        let folders = std::fs::read_dir(self.path().join(".agentcore/i")).unwrap();
+        let records = folders.filter_map(|folder| std::fs::read(folder.ok()?.path().join("init.json")).ok());
+        let recorded: Vec<Value> =
+            records.map(|record| serde_json::from_slice::<Value>(&record).unwrap()["walls"].take()).collect();
+        assert!(!recorded.is_empty(), "no session is on record");
+        recorded
     }
 
     /// Waits until nothing of any sandbox is left.

@@ -20,7 +20,7 @@ impl Sandboxed {
     }
 
     /// Whether it is ours, not the agent's.
-    pub(super) fn is_init(&self) -> bool {
+    pub(crate) fn is_init(&self) -> bool {
         self.command.ends_with(" __init ")
     }
 
@@ -28,7 +28,7 @@ impl Sandboxed {
     pub(super) fn gaps(&self) -> Vec<String> {
         let own = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         let pid = self.pid.to_string();
-        let kinds = ["user", "pid", "mnt", "ipc", "uts", "net"];
+        let kinds = ["user", "pid", "mnt", "ipc", "uts", "cgroup", "net"];
         let shared = kinds.into_iter().filter(|kind| own(&pid, kind) == own("self", kind)).map(str::to_owned);
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let sealed =
@@ -47,23 +47,32 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal);
 }
 
+/// All processes, with their arguments. A zombie has none, and is gone as soon as its parent looks.
+pub(crate) fn command_lines() -> Vec<(u32, String)> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        (!line.is_empty()).then(|| (pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    });
+    lines.collect()
+}
+
 /// The processes of the sandboxes of a project: every one names the folder of its incarnation in
 /// its environment, or (an init) runs in it.
 pub(crate) fn below(project: &Path) -> Vec<Sandboxed> {
     let folder = project.join(".agentcore/i/").into_os_string().into_string().unwrap();
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries
-        .filter_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let read = |file: &str| {
-                fs::read(entry.path().join(file)).map(|it| String::from_utf8_lossy(&it).into_owned())
-            };
-            let command = read("cmdline").ok()?.replace('\0', " ");
-            let runs_inside = fs::read_link(entry.path().join("cwd"))
-                .is_ok_and(|it| it.to_string_lossy().starts_with(&folder));
-            let belongs = runs_inside || read("environ").is_ok_and(|it| it.contains(&folder));
-            // A zombie has no command line, and is gone as soon as its parent looks.
-            (belongs && !command.is_empty()).then_some(Sandboxed { pid, command })
-        })
+    let names_it = |pid: u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ"));
+        environment.is_ok_and(|it| String::from_utf8_lossy(&it).contains(&folder))
+    };
+    let runs_in_it = |pid: u32| {
+        let place = fs::read_link(format!("/proc/{pid}/cwd"));
+        place.is_ok_and(|it| it.to_string_lossy().starts_with(&folder))
+    };
+    command_lines()
+        .into_iter()
+        .filter(|(pid, _)| runs_in_it(*pid) || names_it(*pid))
+        .map(|(pid, command)| Sandboxed { pid, command })
         .collect()
 }

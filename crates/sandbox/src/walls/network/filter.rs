@@ -15,12 +15,21 @@ const TABLE: &str = "agentcore_session";
 
 /// Installs it in the network namespace that this process is in.
 pub(super) fn install(this_machine: &[Ipv4Addr]) -> io::Result<()> {
-    match rules::install(TABLE, &[chain(this_machine, Rule::reject)]) {
+    put(this_machine, rules::install)
+}
+
+/// The same, at once, in the place of the one that is there.
+pub(super) fn renew(this_machine: &[Ipv4Addr]) -> io::Result<()> {
+    put(this_machine, rules::replace)
+}
+
+fn put(this_machine: &[Ipv4Addr], put: fn(&str, &[Chain]) -> io::Result<()>) -> io::Result<()> {
+    match put(TABLE, &[chain(this_machine, Rule::reject)]) {
         // A kernel without `reject`: then in silence.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-            rules::install(TABLE, &[chain(this_machine, Rule::drop)])
+            put(TABLE, &[chain(this_machine, Rule::drop)])
         }
-        installed => installed,
+        done => done,
     }
 }
 

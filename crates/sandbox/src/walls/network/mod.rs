@@ -21,6 +21,7 @@ mod pasta;
 mod router;
 mod rules;
 mod veth;
+mod watch;
 
 use std::fs::File;
 use std::io;
@@ -31,6 +32,8 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use watch::AddressWatch;
 
 /// What an agent reaches of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -123,12 +126,27 @@ impl Network {
         }
     }
 
+    /// Listens for addresses that this machine gets, if only the filter inside keeps the session from
+    /// them. With a link the machine's own does, whatever its addresses are.
+    pub(crate) fn watch_addresses(&self) -> io::Result<Option<AddressWatch>> {
+        match self.way {
+            Some(Way::Pasta(_)) => AddressWatch::begin(&self.this_machine).map(Some),
+            Some(Way::Link) | None => Ok(None),
+        }
+    }
+
     /// What the inner process does in its namespace: loopback comes up, and what the session may not
     /// reach is closed.
     pub(crate) fn inside(&self) -> io::Result<()> {
         links::Links::open()?.bring_up("lo")?;
         if self.is_filtered { filter::install(&self.this_machine) } else { Ok(()) }
     }
+}
+
+/// Closes these addresses of this machine to the session in whose network namespace this process is,
+/// instead of those before.
+pub(crate) fn close_to_session(this_machine: &[Ipv4Addr]) -> io::Result<()> {
+    filter::renew(this_machine)
 }
 
 /// Does something in another network namespace, on this thread.

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::unshare;
 
 use super::links::Links;
@@ -219,6 +220,26 @@ fn the_hosts_rules_are_installed_once_and_found_again() {
         router::ensure().unwrap();
         assert!(rules::exists("agentcore_2").unwrap());
         router::ensure().unwrap();
+    });
+}
+
+#[test]
+fn an_address_that_the_machine_gets_later_is_heard_of_and_closed() {
+    const LATER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+    on_a_machine_of_its_own(|machine| {
+        let session = machine.session(true);
+        let mut watch = AddressWatch::begin(&addresses::of_this_machine().unwrap()).unwrap();
+        assert_eq!(watch.unknown().unwrap(), None);
+        Links::open().unwrap().add_address("up0", LATER, 32).unwrap();
+        reaches(&session, LATER, "machine");
+        let mut waited = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut waited, 30_000_u16).unwrap(), 1, "nothing is heard");
+        watch.take();
+        let all = watch.unknown().unwrap().expect("there is a new address");
+        within(session.as_fd(), || close_to_session(&all)).unwrap();
+        is_kept_from(&session, &[MACHINE, LATER]);
+        watch.know(all);
+        assert_eq!(watch.unknown().unwrap(), None);
     });
 }
 

@@ -66,7 +66,9 @@ def log():
     line = b"x" * 1023 + b"\n"
     for _ in range(16 * 1024):
         os.write(1, line)
-    tell("write log without end", True, "the oldest goes")
+    # How much of it is kept shows outside alone.
+    outcome = {"attempt": "write log without end", "wall": "limits", "result": "tried", "by": ""}
+    print("\n" + json.dumps(outcome), flush=True)
 
 
 def survive(attempt):

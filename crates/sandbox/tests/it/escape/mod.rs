@@ -7,6 +7,7 @@
 //! A suite that finds nothing may be blind. So all attacks are made again with one wall taken out at
 //! a time, and each wall has to have been missed.
 
+mod later;
 mod scene;
 mod table;
 
@@ -107,35 +108,39 @@ fn every_wall_is_missed(who: &str, outcomes: &[Outcome]) {
 /// Makes all attempts as this user, root for `None`.
 fn attack(lab: &Lab, user: Option<u32>) -> Vec<Outcome> {
     let place = tempfile::Builder::new().prefix("esc").tempdir_in("/tmp").unwrap();
+    let output = suite(lab, user, place.path(), "escape::scene::every_attempt").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let outcomes: Vec<Outcome> = said.lines().filter_map(scene::heard).collect();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !outcomes.is_empty(), "the attacks were cut short:\n{said}\n{errors}");
+    outcomes
+}
+
+/// A test of this suite on the machine, as this user, with what it is made of in `place`.
+fn suite(lab: &Lab, user: Option<u32>, place: &Path, test: &str) -> Command {
     // What is built here may be out of others' sight.
-    let (suite, init_copy, temporary) =
-        (place.path().join("suite"), place.path().join("init"), place.path().join("t"));
+    let (suite, init_copy, temporary) = (place.join("suite"), place.join("init"), place.join("t"));
     fs::copy(std::env::current_exe().unwrap(), &suite).unwrap();
     fs::copy(init(), &init_copy).unwrap();
     fs::create_dir(&temporary).unwrap();
-    open_to_all(place.path());
+    open_to_all(place);
     let mut command = lab.on_machine();
     if let Some(user) = user {
         chown(&temporary, Some(user), Some(user)).unwrap();
         let id = |kind: &str| format!("--{kind}={user}").into();
         command.extend(["/usr/bin/setpriv".into(), id("reuid"), id("regid"), "--clear-groups".into()]);
     }
-    let output = Command::new(&command[0])
+    let mut program = Command::new(&command[0]);
+    program
         .args(&command[1..])
         .arg(&suite)
-        .args(["--exact", "escape::scene::every_attempt", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
         .current_dir("/")
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TMPDIR", &temporary)
-        .env(INIT_VARIABLE, &init_copy)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let outcomes: Vec<Outcome> = said.lines().filter_map(scene::heard).collect();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !outcomes.is_empty(), "the attacks were cut short:\n{said}\n{errors}");
-    outcomes
+        .env(INIT_VARIABLE, &init_copy);
+    program
 }
 
 fn open_to_all(folder: &Path) {

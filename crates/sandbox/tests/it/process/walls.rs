@@ -7,7 +7,9 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::sync::Arc;
 
-use agentcore_sandbox::{ExecCommand, ExitStatus, Sandbox, Wall, WallReport, Walls};
+use agentcore_sandbox::{
+    ExecCommand, ExitStatus, NetworkMode, Sandbox, SandboxSpec, Wall, WallReport, Walls,
+};
 use tokio::io::AsyncReadExt;
 
 use crate::bench::{Bench, Processes, end_of, kill, log, standing};
@@ -49,6 +51,41 @@ async fn an_agent_is_nobody_and_has_no_rights() {
         ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|set| format!("{set}:\t{:016}\n", 0));
     assert_eq!(status, format!("1000\n{}NoNewPrivs:\t1\n", expected.concat()));
     kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn each_namespace_stands_alone() {
+    // A root needs the processes of a namespace, and a /proc of its own is a mount.
+    for (wall, with, own) in [
+        (Wall::User, None, &["user"][..]),
+        (Wall::Pid, None, &["mnt", "pid", "user"]),
+        (Wall::Mount, Some(Wall::Pid), &["mnt", "pid", "user"]),
+        (Wall::Ipc, None, &["ipc", "user"]),
+        (Wall::Uts, None, &["user", "uts"]),
+        (Wall::Cgroup, None, &["cgroup", "user"]),
+        (Wall::Network, None, &["net", "user"]),
+    ] {
+        let walls: Vec<Wall> = [Some(Wall::User), Some(wall), with].into_iter().flatten().collect();
+        if !stand(&walls) {
+            continue;
+        }
+        let bench = Processes::behind(walls.into_iter().collect());
+        let network = if wall == Wall::Network { NetworkMode::None } else { NetworkMode::Host };
+        let spec = SandboxSpec { network, ..bench.shell("exec sleep 1000") };
+        let sandbox = bench.run(&spec).await;
+        assert_eq!(own_namespaces(&*sandbox), own, "{wall}");
+        kill(&*sandbox).await;
+    }
+}
+
+/// Those that an agent does not share with this process.
+fn own_namespaces(sandbox: &dyn Sandbox) -> Vec<&'static str> {
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(sandbox.folder().join("init.json")).unwrap()).unwrap();
+    let of = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let agent = record["agent_pid"].to_string();
+    let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+    kinds.into_iter().filter(|kind| of(&agent, kind) != of("self", kind)).collect()
 }
 
 #[tokio::test]
@@ -182,6 +219,54 @@ else: print(tried(lambda: os.kill(PID, 0)), tried(lambda: client.connect('\\0NAM
     let said = log(&*sandbox);
     assert!(["EPERM EPERM\n", "too old\n"].contains(&&*said), "{said}");
     kill(&*other).await;
+}
+
+#[tokio::test]
+async fn landlock_alone_keeps_an_agent_on_the_machines_network_from_listening_where_others_may_want_to() {
+    if !stand(&[Wall::Landlock]) {
+        return;
+    }
+    let script = "
+import ctypes, errno, os, socket
+version = ctypes.CDLL(None).syscall(444, None, 0, 1)
+def tried(port):
+    try: socket.create_server(('127.0.0.1', port))
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'listens'
+# Ports of its own are from 20000 on.
+own = int(os.environ['PORT'])
+if version < 4: print('too old')
+else: print(tried(own), tried(0), tried(19999))
+";
+    let bench = Processes::behind([Wall::Landlock].into());
+    let sandbox = bench.run(&bench.python(script)).await;
+    end_of(&*sandbox).await;
+    let said = log(&*sandbox);
+    assert!(["listens listens EACCES\n", "too old\n"].contains(&&*said), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_may_signal_its_agent_where_nobody_else_is_seen() {
+    if !stand(&[Wall::Pid, Wall::Mount, Wall::Landlock]) {
+        return;
+    }
+    let bench = Processes::new();
+    let sandbox = idle(&bench).await;
+    // The first is the inner process, and hears nothing.
+    assert_eq!(inside(&*sandbox, "kill -KILL 1; kill -0 2 && echo heard").await, "heard\n");
+    kill(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_crashes_leaves_no_core_dump() {
+    if !stand(&[Wall::Capabilities]) {
+        return;
+    }
+    let bench = Processes::behind([Wall::Capabilities].into());
+    let sandbox =
+        bench.run(&bench.python("import resource; print(resource.getrlimit(resource.RLIMIT_CORE))")).await;
+    end_of(&*sandbox).await;
+    assert_eq!(log(&*sandbox), "(1, 1)\n");
 }
 
 #[tokio::test]
