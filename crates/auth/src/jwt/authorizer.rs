@@ -79,7 +79,7 @@ impl JwtAuthorizer {
         }
         let claims = Claims(token.claims()?);
         claims.check(&self.configuration, &provider.issuer, now)?;
-        let identity = Identity::Token { issuer: provider.issuer.clone(), subject: claims.subject()? };
+        let identity = Identity::Token { issuer: provider.authority.clone(), subject: claims.subject()? };
         Ok(Principal::new(identity, Rights::invoke([agent])))
     }
 
