@@ -279,6 +279,21 @@ async fn an_issuer_that_is_away_at_first_is_asked_again_later() {
     assert!(authorizer.verify(&token, "writer", at(NOW + 30)).await.is_ok());
 }
 
+#[tokio::test]
+async fn who_leaves_while_the_issuer_is_asked_leaves_its_answer_to_the_others() {
+    let key = Key::edwards("k");
+    let issuer = Issuer::start(&[&key]).await;
+    let authorizer = authorizer(&issuer, json!({"allowedAudience": ["writer"]}));
+    let token = key.sign(&claims(&issuer, json!({})));
+    tokio::select! {
+        biased;
+        judged = judge(&authorizer, &token) => panic!("the issuer has answered already: {judged:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(judge(&authorizer, &token).await.is_ok());
+    assert_eq!(issuer.asked(), 1);
+}
+
 /// That a signature was right once says nothing about the time, the rules, or other keys.
 #[tokio::test]
 async fn a_token_that_was_accepted_is_judged_again_each_time() {
