@@ -3,8 +3,8 @@
 const data = require("@aws-sdk/client-bedrock-agentcore");
 const control = require("@aws-sdk/client-bedrock-agentcore-control");
 
-const credentials = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" };
-const where = { endpoint: process.argv[2], region: "us-east-1", credentials };
+// The credentials come from the environment.
+const where = { endpoint: process.argv[2], region: "us-east-1" };
 const agents = new data.BedrockAgentCoreClient(where);
 const runtimes = new control.BedrockAgentCoreControlClient(where);
 const artifact = {

@@ -25,6 +25,9 @@ ROLE = "arn:aws:iam::123456789012:role/agent"
 class Host:
     """`agentcore serve` on a folder of its own, with the agent `tester`."""
 
+    # What its clients sign with: anything, where nobody is asked.
+    credentials = ("AKIDEXAMPLE", "secret")
+
     def __init__(self, folder, *arguments):
         self.folder = folder
         shutil.copy(HERE / "agent.py", folder / "agent.py")
@@ -56,11 +59,12 @@ class Host:
         key = json.loads(self.run("keys", "create", "--state", self.state, "--json", *rights))
         return key["access_key_id"], key["secret_access_key"]
 
-    def client(self, service, **config):
+    def client(self, service, key=None, **config):
         config = {"retries": {"total_max_attempts": 1}, **config}
+        identity, secret = key or self.credentials
         client = boto3.client(
             service, endpoint_url=self.url, region_name="us-east-1",
-            aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", config=Config(**config),
+            aws_access_key_id=identity, aws_secret_access_key=secret, config=Config(**config),
         )
         return Checked(client)
 
@@ -100,10 +104,20 @@ def serving(*arguments):
             host.stop()
 
 
-@pytest.fixture(scope="session")
-def host():
-    with serving() as host:
+@pytest.fixture(scope="session", params=["open", "asking"])
+def host(request):
+    """Whoever takes this is tested twice: where nobody is asked, and where everybody shows a key."""
+    if request.param == "open":
+        with serving() as host:
+            yield host
+        return
+    with serving("--require-auth") as host:
+        host.credentials = host.key("--invoke", "*", "--administer", "*")
         yield host
+
+
+# For tests that a key would make no difference to.
+where_nobody_is_asked = pytest.mark.parametrize("host", ["open"], indirect=True)
 
 
 @pytest.fixture(scope="session")

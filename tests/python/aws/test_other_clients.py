@@ -11,12 +11,17 @@ from conftest import ROLE, code, lacks, serving
 TOUR = pathlib.Path(__file__).parents[2] / "js/tour.cjs"
 
 
+def signing(host):
+    """The environment, with the host's key in it."""
+    identity, secret = host.credentials
+    return {**os.environ, "AWS_ACCESS_KEY_ID": identity, "AWS_SECRET_ACCESS_KEY": secret}
+
+
 def test_the_command_line_invokes_and_tells_errors(host, session, tmp_path):
     cli = os.environ.get("AWS_CLI")
     if not cli:
         lacks("AWS_CLI names no aws")
-    credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
-    environment = {**os.environ, **credentials, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+    environment = {**signing(host), "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
 
     def aws(*arguments):
         command = [cli, "--endpoint-url", host.url, "--output", "json", *arguments]
@@ -38,8 +43,7 @@ def test_the_command_line_looks_after_runtimes(host):
     cli = os.environ.get("AWS_CLI")
     if not cli:
         lacks("AWS_CLI names no aws")
-    credentials = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
-    environment = {**os.environ, **credentials, "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
+    environment = {**signing(host), "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
 
     def called(operation, **parameters):
         given = ["--cli-input-json", json.dumps(parameters)]
@@ -83,7 +87,7 @@ def test_the_sdk_for_javascript_makes_its_tour(host):
     if not modules or not shutil.which("node"):
         lacks("AWS_JS_MODULES names no node_modules, or there is no node")
     toured = subprocess.run(
-        ["node", TOUR, host.url], env={**os.environ, "NODE_PATH": modules}, capture_output=True, text=True, timeout=120
+        ["node", TOUR, host.url], env={**signing(host), "NODE_PATH": modules}, capture_output=True, text=True, timeout=120
     )
     assert toured.returncode == 0, toured.stderr
     seen = json.loads(toured.stdout)

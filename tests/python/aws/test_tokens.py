@@ -93,6 +93,11 @@ def test_whoever_bears_a_token_of_the_provider_may_invoke(provider, guarded, ses
     assert (status, body["session"]) == (200, session)
 
 
+def test_a_token_does_not_reach_an_agent_that_does_not_ask_for_it(provider, guarded, session):
+    status, _, headers = invoke(guarded, provider.token(), session, {"do": "headers"})
+    assert status == 200 and "authorization" not in {name.lower() for name in headers}
+
+
 def test_whoever_brings_no_token_learns_where_there_are_some(provider, guarded):
     for token in (None, "e30.e30.", provider.token()[:-4] + "AAAA"):
         status, headers, _ = invoke(guarded, token)
@@ -167,7 +172,7 @@ def test_rules_and_headers_of_a_projects_file_hold_where_it_is_deployed(provider
     }
     agent = {
         "entrypoint": "agent.py", "authorizer_configuration": {"customJWTAuthorizer": rules},
-        "request_header_configuration": {"requestHeaderAllowlist": ["X-Team"]},
+        "request_header_configuration": {"requestHeaderAllowlist": ["X-Team", "Authorization"]},
     }
     # JSON is YAML.
     configured = {"default_agent": "deployed", "agents": {"deployed": agent}}
@@ -189,5 +194,8 @@ def test_rules_and_headers_of_a_projects_file_hold_where_it_is_deployed(provider
 
         url = f"{host.url}/runtimes/{urllib.parse.quote(deployed.stdout.strip(), safe='')}"
         assert invoke(url, None, session)[0] == 401
-        status, _, headers = invoke(url, provider.token(), session, {"do": "headers"}, {"X-Team": "red", "X-Other": "blue"})
+        token, sent = provider.token(), {"X-Team": "red", "X-Other": "blue"}
+        status, _, headers = invoke(url, token, session, {"do": "headers"}, sent)
+        headers = {name.lower(): value for name, value in headers.items()}
         assert status == 200 and headers.get("x-team") == "red" and "x-other" not in headers
+        assert headers["authorization"] == f"Bearer {token}"

@@ -67,6 +67,9 @@ impl Place {
     /// Its signature is right: from now on it is nobody's share.
     pub(super) fn verified(&mut self) {
         let units = std::mem::take(&mut self.unverified);
+        if units == 0 {
+            return;
+        }
         let mut unverified = self.room.unverified.lock().unwrap_or_else(PoisonError::into_inner);
         let left = unverified.get(&self.from).map_or(0, |has| has.saturating_sub(units));
         if left == 0 {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentcore_protocol::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::claims::Claims;
 use super::configuration::{InvalidJwtConfiguration, JwtConfiguration};
@@ -26,9 +26,9 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 pub struct JwtAuthorizer {
     configuration: JwtConfiguration,
     fetcher: Fetcher,
-    known: RwLock<Option<Known>>,
+    known: Arc<RwLock<Option<Known>>>,
     /// Held while the issuer is asked; when that was last.
-    asking: Mutex<Option<Timestamp>>,
+    asking: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// What the issuer said, and when.
@@ -45,7 +45,7 @@ impl JwtAuthorizer {
     /// The configuration is unusable.
     pub fn new(configuration: JwtConfiguration, fetcher: Fetcher) -> Result<Self, InvalidJwtConfiguration> {
         configuration.validate()?;
-        Ok(Self { configuration, fetcher, known: RwLock::default(), asking: Mutex::default() })
+        Ok(Self { configuration, fetcher, known: Arc::default(), asking: Arc::default() })
     }
 
     /// What it was made with.
@@ -79,7 +79,7 @@ impl JwtAuthorizer {
         }
         let claims = Claims(token.claims()?);
         claims.check(&self.configuration, &provider.issuer, now)?;
-        let identity = Identity::Token { issuer: provider.issuer.clone(), subject: claims.subject()? };
+        let identity = Identity::Token { issuer: provider.authority.clone(), subject: claims.subject()? };
         Ok(Principal::new(identity, Rights::invoke([agent])))
     }
 
@@ -90,10 +90,10 @@ impl JwtAuthorizer {
     /// What the issuer said, not too long ago if it can be helped.
     async fn fresh(&self, now: Timestamp) -> Result<Known, JwtError> {
         let Some(known) = self.known() else {
-            let mut asking = self.asking.lock().await;
+            let asking = self.asking.clone().lock_owned().await;
             return match self.known() {
                 Some(known) => Ok(known),
-                None => self.ask(&mut asking, now).await.map_err(JwtError::Issuer),
+                None => self.ask(asking, now).await.map_err(JwtError::Issuer),
             };
         };
         let age = now.since(known.since);
@@ -101,12 +101,12 @@ impl JwtAuthorizer {
             return Ok(known);
         }
         if age > KEPT_FOR {
-            let mut asking = self.asking.lock().await;
-            return self.ask(&mut asking, now).await.map_err(JwtError::Issuer);
+            let asking = self.asking.clone().lock_owned().await;
+            return self.ask(asking, now).await.map_err(JwtError::Issuer);
         }
         // One request waits for the answer; the others go on with the keys there are.
-        let Ok(mut asking) = self.asking.try_lock() else { return Ok(known) };
-        match self.ask(&mut asking, now).await {
+        let Ok(asking) = self.asking.clone().try_lock_owned() else { return Ok(known) };
+        match self.ask(asking, now).await {
             Ok(known) => Ok(known),
             Err(FetchError::TriedBefore) => Ok(known),
             Err(error) => {
@@ -118,11 +118,11 @@ impl JwtAuthorizer {
 
     /// What the issuer says now, unless somebody asked it since `known`, or it was asked just before.
     async fn newer_than(&self, known: &Known, now: Timestamp) -> Result<Known, JwtError> {
-        let mut asking = self.asking.lock().await;
+        let asking = self.asking.clone().lock_owned().await;
         if let Some(newer) = self.known().filter(|newer| !Arc::ptr_eq(&newer.provider, &known.provider)) {
             return Ok(newer);
         }
-        self.ask(&mut asking, now).await.map_err(|error| {
+        self.ask(asking, now).await.map_err(|error| {
             if !matches!(error, FetchError::TriedBefore) {
                 tracing::warn!(error = %error, "an issuer's keys are not up to date");
             }
@@ -130,14 +130,26 @@ impl JwtAuthorizer {
         })
     }
 
-    async fn ask(&self, asked: &mut Option<Timestamp>, now: Timestamp) -> Result<Known, FetchError> {
+    /// Asks the issuer, in a task of its own: should whoever brought the token leave, the others would
+    /// be told that it was asked just before, and of no answer.
+    async fn ask(
+        &self,
+        mut asked: OwnedMutexGuard<Option<Timestamp>>,
+        now: Timestamp,
+    ) -> Result<Known, FetchError> {
         if asked.is_some_and(|asked| now.since(asked) < ASK_EVERY) {
             return Err(FetchError::TriedBefore);
         }
         *asked = Some(now);
-        let provider = Arc::new(Provider::fetch(&self.fetcher, &self.configuration.discovery_url).await?);
-        let known = Known { provider, since: now };
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
-        Ok(known)
+        let (fetcher, url) = (self.fetcher.clone(), self.configuration.discovery_url.clone());
+        let place = self.known.clone();
+        let answer = tokio::spawn(async move {
+            let provider = Arc::new(Provider::fetch(&fetcher, &url).await?);
+            let known = Known { provider, since: now };
+            *place.write().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+            drop(asked);
+            Ok(known)
+        });
+        answer.await.unwrap_or(Err(FetchError::TriedBefore))
     }
 }

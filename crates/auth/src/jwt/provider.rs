@@ -17,7 +17,10 @@ const MAX_KEYS: usize = 100;
 /// An issuer, as its documents describe it.
 #[derive(Debug)]
 pub(super) struct Provider {
+    /// What its tokens say who issued them.
     pub(super) issuer: String,
+    /// Who vouches for whom its tokens name: whoever answers at its URL, and nobody else.
+    pub(super) authority: String,
     keys: Vec<VerifyingKey>,
     /// Of these keys: who asks the issuer again begins anew.
     verified: Verified,
@@ -45,10 +48,9 @@ impl Provider {
         if metadata.issuer.is_empty() || metadata.issuer.contains(char::is_whitespace) {
             return Err(malformed("its issuer is no URL"));
         }
-        // Otherwise whoever may name a URL could speak for any issuer (OpenID Connect Discovery 4.3).
-        if !is_of(discovery_url, &metadata.issuer) {
-            return Err(malformed("its issuer is another than the one that its URL is of"));
-        }
+        let Some(authority) = authority(discovery_url, &metadata.issuer) else {
+            return Err(malformed("its URL is that of no issuer"));
+        };
         if discovery_url.starts_with("https:") && !metadata.jwks_uri.starts_with("https:") {
             return Err(malformed("its jwks_uri is not https"));
         }
@@ -57,7 +59,7 @@ impl Provider {
         let jwks =
             jwks.keys.into_iter().take(MAX_KEYS).filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
         let keys = jwks.filter_map(VerifyingKey::read).collect();
-        Ok(Self { issuer: metadata.issuer, keys, verified: Verified::default() })
+        Ok(Self { issuer: metadata.issuer, authority, keys, verified: Verified::default() })
     }
 
     /// Whether the issuer signed the token.
@@ -79,32 +81,56 @@ impl Provider {
     }
 }
 
-/// Whether metadata at this URL may be of this issuer, who is its beginning; what follows the well-known
-/// part is the issuer's path (RFC 8414, 3.1). Whether an issuer's name ends in a slash is its own affair.
-fn is_of(discovery_url: &str, issuer: &str) -> bool {
-    let Some((base, rest)) = discovery_url.split_once(WELL_KNOWN) else { return false };
+/// Who vouches for the callers that metadata at this URL lets in. It is the issuer, if the URL is of that
+/// issuer: its name and the well-known part, with the issuer's path before it or after it (RFC 8414, 3.1).
+/// Whether an issuer's name ends in a slash is its own affair.
+///
+/// Some issuers have their metadata elsewhere (Microsoft Entra's older ones do): then it is the URL. Otherwise
+/// whoever may name a URL could speak for any issuer (OpenID Connect Discovery, 4.3).
+fn authority(discovery_url: &str, issuer: &str) -> Option<String> {
+    let (base, rest) = discovery_url.split_once(WELL_KNOWN)?;
     let path = rest.find('/').map_or("", |from| &rest[from..]);
-    issuer.strip_suffix('/').unwrap_or(issuer) == format!("{base}{path}")
+    let of_url = format!("{base}{path}");
+    let is_of = issuer.strip_suffix('/').unwrap_or(issuer) == of_url;
+    Some(if is_of { issuer.to_owned() } else { of_url })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_of;
+    use super::authority;
 
     #[test]
-    fn an_issuer_speaks_for_itself_alone() {
-        for (url, issuer) in [
-            ("https://id.example/.well-known/openid-configuration", "https://id.example"),
-            ("https://id.example/.well-known/openid-configuration", "https://id.example/"),
-            ("https://id.example/tenant/.well-known/openid-configuration", "https://id.example/tenant"),
-            ("https://id.example/.well-known/oauth-authorization-server/a/b", "https://id.example/a/b"),
+    fn an_issuer_vouches_for_its_own_callers_alone() {
+        for (url, issuer, of_url) in [
+            (
+                "https://id.example/.well-known/openid-configuration",
+                "https://id.example",
+                "https://id.example",
+            ),
+            (
+                "https://id.example/.well-known/openid-configuration",
+                "https://id.example/",
+                "https://id.example",
+            ),
+            (
+                "https://id.example/a/.well-known/openid-configuration",
+                "https://id.example/a",
+                "https://id.example/a",
+            ),
+            (
+                "https://id.example/.well-known/oauth-authorization-server/a/b",
+                "https://id.example/a/b",
+                "https://id.example/a/b",
+            ),
         ] {
-            assert!(is_of(url, issuer), "{url} {issuer}");
+            assert_eq!(authority(url, issuer).as_deref(), Some(issuer), "{url} {issuer}");
             for other in ["https://id.example/other", "https://evil.example", "https://id.example//", ""] {
-                assert!(!is_of(url, other), "{url} {other}");
+                assert_eq!(authority(url, other).as_deref(), Some(of_url), "{url} {other}");
             }
         }
         let odd = "https://evil.example/.well-known/openid-configuration/.well-known/id.example";
-        assert!(!is_of(odd, "https://id.example"));
+        let vouching = authority(odd, "https://id.example").unwrap();
+        assert!(vouching.starts_with("https://evil.example/"), "{vouching}");
+        assert_eq!(authority("https://id.example/", "https://id.example"), None);
     }
 }

@@ -95,6 +95,7 @@ impl Key {
 #[derive(Default)]
 struct Answers {
     keys: Mutex<Vec<Value>>,
+    name: Mutex<Option<String>>,
     broken: Mutex<Option<u16>>,
     asked: AtomicUsize,
 }
@@ -142,6 +143,11 @@ impl Issuer {
         *self.answers.keys.lock().unwrap() = keys;
     }
 
+    /// From now on it says that this is its name, and not its URL.
+    pub(crate) fn call_itself(&self, name: &str) {
+        *self.answers.name.lock().unwrap() = Some(name.to_owned());
+    }
+
     /// From now on it answers with this status.
     pub(crate) fn break_with(&self, status: Option<u16>) {
         *self.answers.broken.lock().unwrap() = status;
@@ -157,8 +163,9 @@ fn answer(answers: &Answers, url: &str, path: &str) -> Response<Full<Bytes>> {
     if let Some(status) = *answers.broken.lock().unwrap() {
         return Response::builder().status(status).header("location", url).body(Full::default()).unwrap();
     }
+    let name = answers.name.lock().unwrap().clone().unwrap_or_else(|| url.to_owned());
     let body = match path {
-        "/.well-known/openid-configuration" => json!({"issuer": url, "jwks_uri": format!("{url}/keys")}),
+        "/.well-known/openid-configuration" => json!({"issuer": name, "jwks_uri": format!("{url}/keys")}),
         "/keys" => {
             answers.asked.fetch_add(1, Ordering::SeqCst);
             json!({"keys": *answers.keys.lock().unwrap()})

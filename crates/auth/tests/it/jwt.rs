@@ -279,6 +279,21 @@ async fn an_issuer_that_is_away_at_first_is_asked_again_later() {
     assert!(authorizer.verify(&token, "writer", at(NOW + 30)).await.is_ok());
 }
 
+#[tokio::test]
+async fn who_leaves_while_the_issuer_is_asked_leaves_its_answer_to_the_others() {
+    let key = Key::edwards("k");
+    let issuer = Issuer::start(&[&key]).await;
+    let authorizer = authorizer(&issuer, json!({"allowedAudience": ["writer"]}));
+    let token = key.sign(&claims(&issuer, json!({})));
+    tokio::select! {
+        biased;
+        judged = judge(&authorizer, &token) => panic!("the issuer has answered already: {judged:?}"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(judge(&authorizer, &token).await.is_ok());
+    assert_eq!(issuer.asked(), 1);
+}
+
 /// That a signature was right once says nothing about the time, the rules, or other keys.
 #[tokio::test]
 async fn a_token_that_was_accepted_is_judged_again_each_time() {
@@ -301,4 +316,23 @@ async fn a_token_that_was_accepted_is_judged_again_each_time() {
     issuer.publish(&[&new]);
     let withdrawn = strict.verify(&token, "writer", at(NOW + 700)).await.unwrap_err();
     assert!(matches!(withdrawn, JwtError::Signature), "another key of that name: {withdrawn}");
+}
+
+/// As Microsoft Entra's older issuers do: their metadata is not where their name says.
+#[tokio::test]
+async fn an_issuer_whose_metadata_is_elsewhere_is_taken_and_speaks_for_nobody_elses_callers() {
+    let key = Key::rsa(Algorithm::RS256, "a", "k");
+    let issuer = Issuer::start(&[&key]).await;
+    let name = "https://sts.windows.net/9e7a4b6c-0000-0000-0000-000000000000/";
+    issuer.call_itself(name);
+    let authorizer = authorizer(&issuer, json!({"allowedAudience": ["api://writer"]}));
+    let entra =
+        |iss: &str| key.sign(&claims(&issuer, json!({"iss": iss, "aud": "api://writer", "ver": "1.0"})));
+    let admitted = judge(&authorizer, &entra(name)).await.unwrap();
+    let identity = Identity::Token { issuer: issuer.url.clone(), subject: Subject::Named("alice".into()) };
+    assert_eq!(admitted.identity(), &identity, "named after who vouches for her");
+    for other in [&*issuer.url, "https://sts.windows.net/another/", name.trim_end_matches('/')] {
+        let refused = judge(&authorizer, &entra(other)).await;
+        assert!(matches!(&refused, Err(JwtError::Claim(claim)) if claim == "iss"), "{other}: {refused:?}");
+    }
 }

@@ -247,6 +247,10 @@ impl Runtime {
 
     /// The runtime with other tags, for itself or one of its endpoints.
     pub(crate) fn with_tags(&self, endpoint: Option<&str>, tags: Tags) -> Result<Self, RegistryError> {
+        if tags.len() > MAX_TAGS {
+            let message = format!("it may have {MAX_TAGS} tags: remove some");
+            return Err(RegistryError::TooMany(message));
+        }
         check_tags(&tags)?;
         let mut runtime = self.clone();
         match endpoint {

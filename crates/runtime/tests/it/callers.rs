@@ -217,10 +217,16 @@ async fn issuer_named(name: Option<&str>) -> (String, Ed25519KeyPair) {
     let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let key = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
     let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let url = issuer_with(name, json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x})).await;
+    (url, key)
+}
+
+/// One with this key, and perhaps with a name that is not its URL.
+pub(crate) async fn issuer_with(name: Option<&str>, key: serde_json::Value) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let metadata = json!({"issuer": name.unwrap_or(&url), "jwks_uri": format!("{url}/keys")});
-    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
+    let keys = json!({ "keys": [key] });
     let answer = move |request: hyper::Request<hyper::body::Incoming>| {
         let document = if request.uri().path() == "/keys" { &keys } else { &metadata };
         std::future::ready(Ok::<_, std::convert::Infallible>(hyper::Response::new(document.to_string())))
@@ -232,7 +238,7 @@ async fn issuer_named(name: Option<&str>) -> (String, Ed25519KeyPair) {
             tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
         }
     });
-    (url, key)
+    url
 }
 
 fn token(issuer: &str, key: &Ed25519KeyPair, subject: &str, client: &str) -> String {
@@ -379,10 +385,26 @@ async fn the_issuer_of_one_agent_does_not_speak_for_that_of_another() {
     let forged = token(&url, &forging, "alice", "web");
     for method in ["GET", "DELETE"] {
         let answer = bearing(&host, &format!("{method} {later}?agent=other"), &forged).await;
-        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer:?}");
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
     }
     let owned = bearing(&host, &format!("GET {later}?agent=tester&wait=60"), &own).await;
     assert_eq!(owned.json()["state"], "completed");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_token_reaches_an_agent_that_asks_for_it_and_no_other() {
+    let (url, signing) = issuer().await;
+    let host = with_issuers([&url, &url]).await;
+    let bearer = format!("Bearer {}", token(&url, &signing, "alice", "web"));
+    for (agent, arrived) in [("tester", Some(&*bearer)), ("other", None)] {
+        let request = Request::post(format!("/runtimes/{agent}/invocations"))
+            .header("host", "localhost")
+            .header("authorization", &bearer);
+        let answer = Answer::of(host.send(request.body(r#"{"do":"headers"}"#.into()).unwrap()).await).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.json().get("authorization").and_then(|value| value.as_str()), arrived, "{agent}");
+    }
     host.end().await;
 }
 

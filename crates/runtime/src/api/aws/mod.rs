@@ -43,7 +43,7 @@ pub(super) fn router(api: &Arc<Api>) -> Router<Arc<Api>> {
 /// Tells an error in the way that the clients of a path understand.
 pub(super) fn told(path: &str, error: ApiError) -> Response {
     if path.starts_with("/runtimes") || path.starts_with("/tags") {
-        return AwsError::from(error).into_response();
+        return named(AwsError::from(error).into_response());
     }
     error.into_response()
 }

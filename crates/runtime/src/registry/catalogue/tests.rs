@@ -77,7 +77,7 @@ fn tags_belong_to_a_runtime_or_an_endpoint_and_are_bounded() {
     assert_eq!(tagged.tags(Some("DEFAULT")).unwrap(), &tags);
     assert!(tagged.tags(None).unwrap().is_empty());
     let many: Tags = (0..51).map(|number| (number.to_string(), String::new())).collect();
-    assert!(matches!(runtime.with_tags(None, many), Err(RegistryError::Invalid { field: "tags", .. })));
+    assert!(matches!(runtime.with_tags(None, many), Err(RegistryError::TooMany(_))));
 }
 
 /// A change of a runtime, as random histories make them.
@@ -138,4 +138,15 @@ proptest! {
         let (catalogue, _) = created();
         prop_assert!(catalogue.resource(&text).is_err() || text.contains("writer"));
     }
+}
+
+#[test]
+fn a_runtime_has_a_thousand_versions_and_no_more() {
+    let (_, mut runtime) = created();
+    for number in 2..=1_000 {
+        runtime = runtime.with_version(settings(), definition("/bin/1"), at(number)).unwrap();
+    }
+    let more = |runtime: &Runtime| runtime.with_version(settings(), definition("/bin/1"), at(2_000));
+    assert!(matches!(more(&runtime), Err(RegistryError::TooMany(_))));
+    assert!(more(&runtime.without_version(1).unwrap()).is_ok());
 }

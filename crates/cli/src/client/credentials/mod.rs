@@ -1,13 +1,23 @@
 //! AWS's credential chain, as far as it needs no network: the environment, then the profile in
-//! `~/.aws`.
+//! `~/.aws`, its keys or its `credential_process`. All of the chain would take some fifty crates, clients
+//! of three more of AWS's services among them; who has the rest of it has AWS's own tools, which export it.
+
+mod process;
 
 use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 use ini::Ini;
 
-const SECRET_LESS: [&str; 5] =
-    ["sso_session", "sso_start_url", "role_arn", "credential_process", "web_identity_token_file"];
+/// What in a profile says that its credentials are fetched from somewhere.
+const FETCHED_FOR_PROFILE: [&str; 4] =
+    ["sso_session", "sso_start_url", "role_arn", "web_identity_token_file"];
+/// What in the environment says so.
+const FETCHED: [&str; 3] = [
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +30,10 @@ pub(crate) enum NoCredentials {
     NoProfile { profile: String, path: PathBuf },
     #[error("the profile {profile:?} takes its credentials from {source_key}, which needs AWS's own tools")]
     Indirect { profile: String, source_key: &'static str },
+    #[error("{0} says where credentials are fetched from, which needs AWS's own tools")]
+    Fetched(&'static str),
+    #[error("the credential_process of the profile {profile:?} is of no use: {reason}")]
+    Process { profile: String, reason: String },
     #[error("cannot read {}: {reason}", .path.display())]
     Unreadable { path: PathBuf, reason: String },
 }
@@ -28,12 +42,16 @@ impl NoCredentials {
     /// What to do next.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            Self::Indirect { .. } => {
+            Self::Indirect { .. } | Self::Fetched(_) => {
                 "take them over first: eval \"$(aws configure export-credentials --format env)\""
+            }
+            Self::Process { .. } => {
+                "run it by itself: it is to print JSON with AccessKeyId and SecretAccessKey"
             }
             _ => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (`agentcore keys create` makes a host's), or AWS_PROFILE, \
-                 or bring a token with --bearer-token"
+                 or bring a token with --bearer-token; credentials of a role, of single sign-on or of the machine are taken \
+                 over with: eval \"$(aws configure export-credentials --format env)\""
             }
         }
     }
@@ -57,9 +75,10 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Credenti
             return Ok(found);
         }
     }
-    match named {
-        Some(profile) => Err(NoCredentials::NoProfile { profile, path: credentials }),
-        None => Err(NoCredentials::None),
+    match (FETCHED.into_iter().find(|name| set(name).is_some()), named) {
+        (Some(fetched), _) => Err(NoCredentials::Fetched(fetched)),
+        (None, Some(profile)) => Err(NoCredentials::NoProfile { profile, path: credentials }),
+        (None, None) => Err(NoCredentials::None),
     }
 }
 
@@ -108,10 +127,12 @@ fn in_file(path: &PathBuf, section: &str, profile: &str) -> Result<Option<Creden
         let token = found.get("aws_session_token").map(str::to_owned);
         return Ok(Some(Credentials::new(id, secret, token, None, "profile")));
     }
-    match SECRET_LESS.into_iter().find(|key| found.contains_key(key)) {
-        Some(source_key) => Err(NoCredentials::Indirect { profile: profile.to_owned(), source_key }),
-        None => Ok(None),
+    let profile = || profile.to_owned();
+    if let Some(source_key) = FETCHED_FOR_PROFILE.into_iter().find(|key| found.contains_key(key)) {
+        return Err(NoCredentials::Indirect { profile: profile(), source_key });
     }
+    let Some(command) = found.get("credential_process") else { return Ok(None) };
+    process::run(command).map(Some).map_err(|reason| NoCredentials::Process { profile: profile(), reason })
 }
 
 #[cfg(test)]
@@ -172,5 +193,18 @@ mod tests {
         assert!(found(&[("AWS_PROFILE", "none")], KEYS, "").unwrap_err().contains("no profile \"none\""));
         let sso = "[default]\nsso_session = x\n";
         assert!(found(&[], "", sso).unwrap_err().contains("sso_session"));
+        let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "r")];
+        assert!(found(&web, "", "").unwrap_err().contains("AWS_WEB_IDENTITY_TOKEN_FILE"));
+        assert_eq!(found(&web, KEYS, "").unwrap(), "A s\\n None", "what is nearer goes first");
+        let failing = "[default]\ncredential_process = exit 7\n";
+        assert!(found(&[], "", failing).unwrap_err().contains("exit status: 7"));
+    }
+
+    #[test]
+    fn a_profile_may_have_a_program_print_its_credentials() {
+        let config = r#"[profile dev]
+credential_process = printf '%s' '{"Version": 1, "AccessKeyId": "P", "SecretAccessKey": "x\\y"}'
+"#;
+        assert_eq!(found(&[("AWS_PROFILE", "dev")], "", config).unwrap(), "P x\\y None");
     }
 }

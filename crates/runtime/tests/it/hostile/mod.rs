@@ -1,5 +1,10 @@
 //! What is wrong below HTTP or beside it: requests that are signed rightly, and sent wrongly.
 
+mod forger;
+mod many;
+mod signatures;
+mod tokens;
+
 use std::time::Duration;
 
 use agentcore_auth::Rights;
