@@ -38,6 +38,20 @@ impl UnixIo {
         Ok(Self { socket: watch(socket, Interest::READABLE)?, room: None })
     }
 
+    /// Connects, which never has to wait: a socket that cannot take more connections refuses them.
+    ///
+    /// # Errors
+    /// Nobody listens there, or not to more.
+    #[cfg(feature = "sessions")]
+    pub fn connect(path: &std::path::Path) -> io::Result<Self> {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Self::new(socket.into())
+    }
+
     fn poll_write_with(
         &mut self,
         cx: &mut Context<'_>,

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use agentcore_protocol::Clock;
 use agentcore_sandbox::{
-    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, Io, NetworkMode, ResourceLimits, Sandbox,
-    SandboxKind, SandboxSpec, Shortfall, StartError, StopSignal, Usage,
+    Adopted, BoxFuture, ExecCommand, Execution, Exit, ExitStatus, IncarnationFolder, Io, NetworkMode,
+    ResourceLimits, Sandbox, SandboxKind, SandboxSpec, Shortfall, StartError, StopSignal, UnixIo, Usage,
 };
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::stubs::socket;
@@ -34,7 +33,13 @@ impl SandboxKind for StubKind {
         let (exit, folder) = (watch::Sender::new(None), spec.folder.clone());
         let sandbox: Arc<dyn Sandbox> =
             Arc::new(StubSandbox { folder, socket, clock: Arc::clone(&self.clock), exit });
-        Box::pin(async { Ok(sandbox) })
+        // Every real one has it, and the host watches it.
+        let journal = IncarnationFolder::new(&spec.folder).journal();
+        Box::pin(async move {
+            let made = std::fs::create_dir_all(journal);
+            made.map_err(|source| StartError::Setup { step: "make the journal's folder", source })?;
+            Ok(sandbox)
+        })
     }
 
     fn adopt<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, io::Result<Adopted>> {
@@ -72,7 +77,7 @@ impl Sandbox for StubSandbox {
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {
-        Box::pin(async { Ok(Box::new(UnixStream::connect(&self.socket).await?) as Box<dyn Io>) })
+        Box::pin(async { Ok(Box::new(UnixIo::connect(&self.socket)?) as Box<dyn Io>) })
     }
 
     fn stop(&self, _: StopSignal) -> io::Result<()> {

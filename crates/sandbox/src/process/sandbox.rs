@@ -1,12 +1,10 @@
 //! A running process sandbox, as the host holds it.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use tokio::sync::watch;
 
 use super::{Context, command, post_mortem, usage};
@@ -50,14 +48,6 @@ impl ProcessSandbox {
     }
 }
 
-// It never has to wait: a socket that cannot take more connections refuses them.
-fn connect(path: &Path) -> io::Result<UnixIo> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    UnixIo::new(socket.into())
-}
-
 impl Sandbox for ProcessSandbox {
     fn folder(&self) -> &Path {
         self.folder.path()
@@ -72,7 +62,7 @@ impl Sandbox for ProcessSandbox {
     }
 
     fn connect(&self) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {
-        Box::pin(async move { Ok(Box::new(connect(&self.folder.socket())?) as Box<dyn Io>) })
+        Box::pin(async move { Ok(Box::new(UnixIo::connect(&self.folder.socket())?) as Box<dyn Io>) })
     }
 
     fn stop(&self, how: StopSignal) -> io::Result<()> {
