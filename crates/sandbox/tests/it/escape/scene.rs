@@ -25,7 +25,6 @@ const BOMBS: &str = include_str!("bombs.py");
 const PYTHON: &str = "/usr/bin/python3";
 /// How a line begins that is an outcome.
 const MARK: &str = "outcome ";
-const SHARED_MEMORY: i32 = 0x0a9e_47c0;
 
 /// What a session's log may take where it is flooded.
 const LOG_BYTES: u64 = 1 << 20;
@@ -122,7 +121,7 @@ impl Scene {
             "machine_port": port,
             "machine_address": MACHINE,
             "host_name": fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim(),
-            "shared_memory": SHARED_MEMORY,
+            "shared_memory": shared_memory(),
             "session_address": address,
             "session_port": 7000,
             "abstract_socket": name,
@@ -320,6 +319,11 @@ impl Drop for Scene {
     }
 }
 
+// Each suite's own: several may run on a machine.
+fn shared_memory() -> u32 {
+    0x0a00_0000 + std::process::id()
+}
+
 // A segment of System V shared memory that everybody may use.
 fn share_memory(there: bool) {
     let script = "
@@ -329,6 +333,6 @@ segment = libc.shmget(int(sys.argv[1]), 4096, 0o1666 if there else 0)
 if not there: libc.shmctl(segment, 0, None)
 ";
     let status =
-        Command::new(PYTHON).args(["-c", script, &SHARED_MEMORY.to_string(), &there.to_string()]).status();
+        Command::new(PYTHON).args(["-c", script, &shared_memory().to_string(), &there.to_string()]).status();
     assert!(status.unwrap().success());
 }
