@@ -1,7 +1,11 @@
 //! Copies what was committed from the log into the store's file, beside the writer: its syncs are
-//! not for callers to wait for. What somebody had deleted leaves the log, too.
+//! not for callers to wait for. The writer only adds what it committed meanwhile: while it commits all
+//! the time, nobody else ever comes to the end of the log. Once all is copied the log is written from its
+//! beginning again, over what is there, which a disk is much quicker to sync than a file that grows.
+//! What somebody had deleted leaves the log, too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -22,6 +26,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Due {
     signal: mpsc::Sender<()>,
     written: usize,
+    /// Nearly all is copied.
+    copied: Arc<AtomicBool>,
 }
 
 impl Due {
@@ -30,8 +36,14 @@ impl Due {
     pub(super) fn start(connection: Connection) -> (Self, Arc<Notify>) {
         let (signal, due) = mpsc::channel(1);
         let deleted = Arc::new(Notify::new());
-        tokio::spawn(run(connection, due, deleted.clone()));
-        (Self { signal, written: 0 }, deleted)
+        let copied = Arc::<AtomicBool>::default();
+        tokio::spawn(run(connection, due, deleted.clone(), copied.clone()));
+        (Self { signal, written: 0, copied }, deleted)
+    }
+
+    /// Whether the writer is to copy the rest, once. It takes as long as some commits.
+    pub(super) fn is_nearly_copied(&self) -> bool {
+        self.copied.swap(false, Ordering::Relaxed)
     }
 
     /// So many writes are in the log.
@@ -45,7 +57,12 @@ impl Due {
     }
 }
 
-async fn run(mut connection: Connection, mut due: mpsc::Receiver<()>, deleted: Arc<Notify>) {
+async fn run(
+    mut connection: Connection,
+    mut due: mpsc::Receiver<()>,
+    deleted: Arc<Notify>,
+    copied: Arc<AtomicBool>,
+) {
     loop {
         let is_emptied = tokio::select! {
             () = deleted.notified() => true,
@@ -61,6 +78,7 @@ async fn run(mut connection: Connection, mut due: mpsc::Receiver<()>, deleted: A
         match done.await {
             Ok((back, is_done)) => {
                 connection = back;
+                copied.store(true, Ordering::Relaxed);
                 if !is_done {
                     sleep(AGAIN).await;
                     deleted.notify_one();
@@ -72,7 +90,7 @@ async fn run(mut connection: Connection, mut due: mpsc::Receiver<()>, deleted: A
 }
 
 /// Waits for nobody: what a reader still needs stays in the log for the next one.
-fn copy(connection: &Connection) -> bool {
+pub(super) fn copy(connection: &Connection) -> bool {
     let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = copied {
         tracing::warn!(%error, "the store's log cannot be copied into its file; the next attempt may");

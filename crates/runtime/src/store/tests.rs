@@ -88,6 +88,28 @@ async fn what_was_acknowledged_is_there_for_the_next_host() {
 }
 
 #[tokio::test]
+async fn the_log_is_written_over_while_writes_never_stop() {
+    let (folder, store) = open().await;
+    let new = begin(1, 10);
+    store.write(Write::Begin(new.clone())).await.unwrap();
+    let log = folder.path().join("db-wal");
+    let write_on = || async {
+        // One write a commit.
+        for _ in 0..500 {
+            let entries = vec![entry("x")];
+            store.enqueue(Write::Happened { incarnation: new.id, entries, change: None }).await;
+            store.write(Write::Nothing).await.unwrap();
+        }
+    };
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        tokio::join!(write_on(), write_on());
+        sizes.push(std::fs::metadata(&log).unwrap().len());
+    }
+    assert_eq!(sizes[1], sizes[3], "it grows and grows: {sizes:?}");
+}
+
+#[tokio::test]
 async fn a_bad_write_spoils_itself_alone() {
     let (_folder, store) = open().await;
     let (first, twice, other) = tokio::join!(

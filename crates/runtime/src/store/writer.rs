@@ -13,7 +13,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::checkpoint::Due;
+use super::checkpoint::{self, Due};
 use super::{StoreError, Write, blocking};
 
 /// Most writes in one transaction, so that the first does not wait for the thousandth.
@@ -57,12 +57,16 @@ pub(super) async fn run(mut connection: Connection, mut queue: mpsc::Receiver<Jo
     let mut last = Commit { ended: Instant::now(), taken: Duration::ZERO, callers: 0, told: 0, writes: 0 };
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let mut batch = std::mem::take(&mut jobs);
+        let is_nearly_copied = due.is_nearly_copied();
         let committed = blocking(move || {
             gather(&mut queue, &mut batch, last);
             let (callers, told, writes) = (callers(&batch), told(&batch), batch.len());
             let began = Instant::now();
             commit(&mut connection, batch);
             let ended = Instant::now();
+            if is_nearly_copied {
+                checkpoint::copy(&connection);
+            }
             Ok((connection, queue, Commit { ended, taken: ended - began, callers, told, writes }))
         });
         match committed.await {
