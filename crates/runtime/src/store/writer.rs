@@ -41,6 +41,11 @@ impl Job {
         Self { write, done: None }
     }
 
+    /// Whether a caller waits for it.
+    fn is_callers(&self) -> bool {
+        matches!(self.write, Write::Accept(_))
+    }
+
     fn finish(self, outcome: Result<(), StoreError>) {
         match (self.done, outcome) {
             // Who no longer waits does not want to know.
@@ -109,7 +114,7 @@ impl Commit {
 
 /// How many of them are what a caller waits for.
 fn callers(jobs: &[Job]) -> usize {
-    jobs.iter().filter(|job| matches!(job.write, Write::Accept(_))).count()
+    jobs.iter().filter(|job| job.is_callers()).count()
 }
 
 /// How many of those wait for nothing else.
@@ -137,7 +142,12 @@ fn gather(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, last: Commit) {
 /// disk.
 fn commit(connection: &mut Connection, jobs: Vec<Job>) {
     match apply_all(connection, &jobs) {
-        Ok(outcomes) => jobs.into_iter().zip(outcomes).for_each(|(job, outcome)| job.finish(outcome)),
+        Ok(outcomes) => {
+            let (callers, others): (Vec<_>, Vec<_>) =
+                jobs.into_iter().zip(outcomes).partition(|(job, _)| job.is_callers());
+            // What the others go on with would come before the callers' answers.
+            callers.into_iter().chain(others).for_each(|(job, outcome)| job.finish(outcome));
+        }
         Err(error) => {
             jobs.into_iter().for_each(|job| job.finish(Err(StoreError::Sqlite(error.clone()))));
         }
