@@ -31,11 +31,13 @@ pub(super) async fn respond(api: &Arc<Api>, known: Known, asked: &Asked, surface
         return told(api, known, surface).await;
     }
     let known = match known {
-        // What ends in time is answered at once; who gives it no time is told where to look, however
-        // fast the agent was.
+        // Who gives it no time is told where to look, however fast the agent was. Not by a timer, which is
+        // a millisecond late.
+        Known::Live(live) if asked.wait.is_zero() => return applied(acknowledged(api, &live.record())),
+        // What ends in time is answered at once.
         Known::Live(live) => match timeout(asked.wait, live.ended()).await {
-            Ok(_) if !asked.wait.is_zero() => Known::Over(Box::new(live.record())),
-            _ => return applied(acknowledged(api, &live.record())),
+            Ok(_) => Known::Over(Box::new(live.record())),
+            Err(_) => return applied(acknowledged(api, &live.record())),
         },
         over @ Known::Over(_) => over,
     };
