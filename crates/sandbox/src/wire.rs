@@ -6,7 +6,6 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::CgroupRoots;
 use crate::folder::InitRecord;
 use crate::walls::{NetworkMode, Walls};
 use crate::{ExitStatus, ProcessOptions, ResourceLimits, SandboxSpec};
@@ -21,7 +20,6 @@ pub(crate) struct Order {
     pub(crate) code: OsString,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) limits: Limits,
-    pub(crate) cgroups: CgroupRoots,
     pub(crate) boot_id: String,
     /// The walls to put up. All of them can be: the host has found out before.
     pub(crate) walls: Walls,
@@ -70,7 +68,6 @@ impl Order {
             code: spec.code.clone().into(),
             env: spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             limits: spec.limits.into(),
-            cgroups: options.cgroups.clone(),
             boot_id: boot_id.to_owned(),
             walls: options.walls.clone(),
             network: spec.network,

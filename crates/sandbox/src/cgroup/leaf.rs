@@ -1,8 +1,7 @@
 //! The groups of one sandbox.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{CgroupRoots, settle};
@@ -34,30 +33,6 @@ enum Version {
     // Init is in it.
     One,
     Two,
-}
-
-/// The way into the group of version 2 for a program, from where that will not be found by its path.
-#[derive(Debug, Default)]
-pub(crate) struct Entrance(Option<Doors>);
-
-#[derive(Debug)]
-struct Doors {
-    // For who is to be born inside.
-    group: File,
-    // For who moves in.
-    processes: File,
-}
-
-impl Entrance {
-    /// The group to be born in.
-    pub(crate) fn group(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(|doors| doors.group.as_fd())
-    }
-
-    /// Moves the calling process in, which was born elsewhere.
-    pub(crate) fn enter(&self) -> io::Result<()> {
-        self.0.as_ref().map_or(Ok(()), |doors| (&doors.processes).write_all(b"0"))
-    }
 }
 
 impl Leaf {
@@ -117,13 +92,18 @@ impl Leaf {
         self.groups.iter().any(is_bounded)
     }
 
-    /// The way in, for a program that this process is to start.
-    pub(crate) fn entrance(&self) -> io::Result<Entrance> {
-        let Some(group) = self.groups.iter().find(|group| group.version == Version::Two) else {
-            return Ok(Entrance::default());
-        };
-        let processes = File::options().write(true).open(group.path.join("cgroup.procs"))?;
-        Ok(Entrance(Some(Doors { group: File::open(&group.path)?, processes })))
+    /// The group of version 2, for a program to be born in from where it is not found by its path.
+    pub(crate) fn birthplace(&self) -> io::Result<Option<File>> {
+        self.of_programs().map(File::open).transpose()
+    }
+
+    /// Moves the calling process, a program that was born elsewhere, into the group of version 2.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        self.of_programs().map_or(Ok(()), enter)
+    }
+
+    fn of_programs(&self) -> Option<&Path> {
+        self.groups.iter().find(|group| group.version == Version::Two).map(|group| &*group.path)
     }
 
     /// Kills everything inside at once, where the kernel can. A process that forks faster than

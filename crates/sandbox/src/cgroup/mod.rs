@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use leaf::{Entrance, Leaf};
+pub(crate) use leaf::Leaf;
 
 /// The folders below which groups may be made, one a hierarchy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

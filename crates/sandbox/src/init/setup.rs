@@ -29,7 +29,7 @@ use super::shield::Shield;
 use super::spawn::{self, Program, SpawnError};
 use super::supervisor::Supervisor;
 use crate::ResourceLimits;
-use crate::cgroup::Leaf;
+use crate::cgroup::{CgroupRoots, Leaf};
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::{RotatedLog, open_for_appending};
 use crate::parcel::Parcel;
@@ -48,6 +48,7 @@ pub(super) struct Failed;
 /// An init that has no agent yet.
 struct Ready {
     signals: SignalFd,
+    roots: CgroupRoots,
     cgroups: Leaf,
     shield: Option<Shield>,
 }
@@ -96,7 +97,7 @@ fn get_ready(host: &UnixStream, said: &mut Parcel) -> Result<Option<Ready>, Step
     let cgroups = Leaf::reserve(&roots);
     // Where it is not allowed, init may be taken for what uses the memory, and its agent ends with it.
     let shield = if cgroups.shares_memory() { Shield::take_up().ok() } else { None };
-    Ok(Some(Ready { signals, cgroups, shield }))
+    Ok(Some(Ready { signals, roots, cgroups, shield }))
 }
 
 // The lock comes with it. Half an order, of a host that died over it, is not carried out.
@@ -111,7 +112,7 @@ fn wait_for_order(host: &UnixStream, mut said: Parcel) -> Result<Option<(Order, 
 }
 
 fn carry_out(mut ready: Ready, order: Order, lock: OwnedFd) -> Result<(Supervisor, InitRecord), SpawnError> {
-    let prepared = prepare(&mut ready.cgroups, order, lock).map_err(SpawnError::Setup);
+    let prepared = prepare(&mut ready, order, lock).map_err(SpawnError::Setup);
     let launched = prepared.and_then(|mut start| match start.launch(&ready) {
         Ok((output, pid)) => Ok((start, output, pid)),
         Err(error) => {
@@ -152,7 +153,7 @@ struct Start {
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
 
-fn prepare(cgroups: &mut Leaf, mut order: Order, lock: OwnedFd) -> Result<Start, StepError> {
+fn prepare(ready: &mut Ready, mut order: Order, lock: OwnedFd) -> Result<Start, StepError> {
     let folder = IncarnationFolder::new(&order.folder);
     // Where it is found by whoever looks for it, and what this process says is the sandbox's to tell.
     chdir(folder.path()).in_step(Step::MakeFolders)?;
@@ -169,7 +170,7 @@ fn prepare(cgroups: &mut Leaf, mut order: Order, lock: OwnedFd) -> Result<Start,
     let seal = Seal::of(&order, &folder, port.number()).in_step(Step::FilterSystemCalls)?;
     let enclosure = enclose(&order, &folder)?;
     let ours = if enclosure.is_some() { OURS_BEHIND_WALLS } else { 1 };
-    let bound = cgroups.bound(&order.cgroups, &group_name(&folder), &limits, ours);
+    let bound = ready.cgroups.bound(&ready.roots, &group_name(&folder), &limits, ours);
     bound.in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, &folder, port.number());
     Ok(Start { folder, order, limits, lock, log, socket, control, port, enclosure, seal, env })

@@ -25,7 +25,7 @@ use nix::unistd::{
 
 use super::disk;
 use super::shield::Shield;
-use crate::cgroup::{Entrance, Leaf};
+use crate::cgroup::Leaf;
 use crate::walls::sys::{self, Cloned};
 use crate::walls::{Enclosure, Seal};
 use crate::wire::{InStep, Step, StepError};
@@ -142,11 +142,9 @@ fn become_program(program: Program<'_>, parent: Pid, report: &mut std::fs::File)
 fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Result<(), StepError> {
     // It takes rights that are given up inside.
     program.shield.map_or(Ok(()), Shield::put_down).in_step(Step::EnterCgroup)?;
-    // The group cannot be found by its path from inside.
-    let entrance = program.cgroups.entrance().in_step(Step::EnterCgroup)?;
     match program.enclosure {
-        Some(enclosure) => go_inside(enclosure, &entrance, report)?,
-        None => entrance.enter().in_step(Step::EnterCgroup)?,
+        Some(enclosure) => go_inside(enclosure, program.cgroups, report)?,
+        None => program.cgroups.enter().in_step(Step::EnterCgroup)?,
     }
     setpgid(Pid::from_raw(0), Pid::from_raw(0)).in_step(Step::Fork)?;
     // Init's own signals are blocked for it to read; exec would pass that on.
@@ -170,13 +168,12 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
 
 // Only the children of a process that enters namespaces are among the processes there. So this one
 // enters and has a sibling, which goes on from here, and leaves.
-fn go_inside(
-    enclosure: &Enclosure,
-    entrance: &Entrance,
-    report: &mut std::fs::File,
-) -> Result<(), StepError> {
+fn go_inside(enclosure: &Enclosure, cgroups: &Leaf, report: &mut std::fs::File) -> Result<(), StepError> {
+    let birthplace = cgroups.birthplace().in_step(Step::EnterCgroup)?;
     enclosure.enter().in_step(Step::EnterNamespaces)?;
-    match sys::clone_into(CloneFlags::CLONE_PARENT, entrance.group()).in_step(Step::EnterCgroup)? {
+    match sys::clone_into(CloneFlags::CLONE_PARENT, birthplace.as_ref().map(AsFd::as_fd))
+        .in_step(Step::EnterCgroup)?
+    {
         Cloned::Child => Ok(()),
         Cloned::Parent(pid) => {
             say(report, &Word::Born(pid));
