@@ -78,7 +78,9 @@ async fn run(
         match done.await {
             Ok((back, is_done)) => {
                 connection = back;
-                copied.store(true, Ordering::Relaxed);
+                if !is_emptied {
+                    copied.store(true, Ordering::Relaxed);
+                }
                 if !is_done {
                     sleep(AGAIN).await;
                     deleted.notify_one();
