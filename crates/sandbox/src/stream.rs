@@ -89,14 +89,19 @@ impl AsyncRead for UnixIo {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut guard = ready!(self.socket.poll_read_ready(cx))?;
+            let room = buffer.remaining();
             if let Ok(received) = guard.try_io(|socket| receive(socket.get_ref(), buffer)) {
-                return Poll::Ready(received);
+                // Less than there was room for is all that there was: the kernel tells when more comes.
+                if received.as_ref().is_ok_and(|received| (1..room).contains(received)) {
+                    guard.clear_ready();
+                }
+                return Poll::Ready(received.map(drop));
             }
         }
     }
 }
 
-fn receive(socket: &UnixStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+fn receive(socket: &UnixStream, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: nothing is read of it, and nothing that was initialised is made to be otherwise.
     let unfilled = unsafe { buffer.unfilled_mut() };
     // SAFETY: the kernel writes at most so many bytes, to memory that is ours alone.
@@ -105,7 +110,7 @@ fn receive(socket: &UnixStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     // SAFETY: the kernel has filled so many of them.
     unsafe { buffer.assume_init(received) };
     buffer.advance(received);
-    Ok(())
+    Ok(received)
 }
 
 impl AsyncWrite for UnixIo {
@@ -193,5 +198,20 @@ mod tests {
         drop(theirs);
         let written = tokio::time::timeout(Duration::from_secs(30), writing).await.unwrap().unwrap();
         assert!(written.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_read_to_its_end_is_not_read_again_before_more_is_announced() {
+        use futures_util::FutureExt;
+
+        let (mut ours, theirs) = pair();
+        theirs.writable().await.unwrap();
+        theirs.try_write(b"one").unwrap();
+        let mut heard = [0; 16];
+        assert_eq!(ours.read(&mut heard).await.unwrap(), 3);
+        // The runtime learns of this only when it looks at its sockets again, which it has not.
+        theirs.try_write(b"two").unwrap();
+        assert!(ours.read(&mut heard).now_or_never().is_none(), "it asked the kernel");
+        assert_eq!(ours.read(&mut heard).await.unwrap(), 3);
     }
 }
