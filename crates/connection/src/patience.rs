@@ -1,9 +1,10 @@
-//! How long the host waits for a caller in the midst of a request: for more of its body, and for it
-//! to take more of the answer.
+//! How long a server waits for a caller: for the head of its next request, for more of a body, and for
+//! it to take more of an answer.
 //!
 //! A timer for each wait would cost more than most requests. Instead a connection counts ticks, and
 //! notes at which one a wait began.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,38 +13,55 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::wakes::polled_when_woken;
+
 const TICK: Duration = Duration::from_secs(15);
-/// Ticks without any more of a body: 30 to 45 s.
+/// Ticks without the head of a request: 30 to 45 s.
+const HEAD_TICKS: u32 = 2;
+/// Ticks without any more of a body: as many.
 const BODY_TICKS: u32 = 2;
 /// Ticks without any more of an answer taken: 2 min, and a little more.
 const ANSWER_TICKS: u32 = 8;
 
 /// What is being waited for on one connection. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Patience(Arc<Waits>);
+#[derive(Debug, Clone)]
+pub struct Patience(Arc<Waits>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waits {
     now: AtomicU32,
     /// The tick after which a wait began; 0: there is none.
+    head: AtomicU32,
     body: AtomicU32,
     answer: AtomicU32,
 }
 
 /// Why a connection is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stalled {
+pub enum Stalled {
+    /// No request came, or not its whole head.
+    Head,
+    /// No more came of a body.
     Body,
+    /// No more was taken of an answer.
     Answer,
 }
 
 impl Patience {
+    /// That of a connection which has just been made, and whose first request is waited for.
+    #[must_use]
+    pub fn new() -> Self {
+        let [now, body, answer] = [const { AtomicU32::new(0) }; 3];
+        Self(Arc::new(Waits { now, head: AtomicU32::new(1), body, answer }))
+    }
+
     /// Ready once the caller has stood still for too long.
-    pub(super) async fn lost(&self) -> Stalled {
+    pub async fn lost(&self) -> Stalled {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -53,6 +71,9 @@ impl Patience {
                 0 => false,
                 began => now.saturating_sub(began) > most,
             };
+            if is_over(&self.0.head, HEAD_TICKS) {
+                return Stalled::Head;
+            }
             if is_over(&self.0.body, BODY_TICKS) {
                 return Stalled::Body;
             }
@@ -62,13 +83,30 @@ impl Patience {
         }
     }
 
+    /// Ready once the caller has stood still for too long; with nothing, once `stopping` is ready. It is
+    /// polled beside what drives the connection, whose wakes do not concern it.
+    pub async fn lost_or(&self, stopping: impl Future<Output = ()>) -> Option<Stalled> {
+        let (lost, stopping) = (std::pin::pin!(self.lost()), std::pin::pin!(stopping));
+        match polled_when_woken(select(stopping, lost)).await {
+            Either::Left(((), _)) => None,
+            Either::Right((stalled, _)) => Some(stalled),
+        }
+    }
+
+    /// A request has come. The head of the next one is waited for once this is dropped.
+    #[must_use = "the next request is waited for as soon as this is dropped"]
+    pub fn underway(&self) -> Underway {
+        self.0.head.store(0, Ordering::Relaxed);
+        Underway(self.clone())
+    }
+
     /// A request's body, whose pieces are waited for with patience.
-    pub(crate) fn with_body<B>(&self, body: B) -> PatientBody<B> {
+    pub fn with_body<B>(&self, body: B) -> PatientBody<B> {
         PatientBody { body, patience: self.clone() }
     }
 
     /// A connection, whose caller takes an answer with patience.
-    pub(super) fn with_stream<S>(&self, stream: S) -> PatientStream<S> {
+    pub fn with_stream<S>(&self, stream: S) -> PatientStream<S> {
         PatientStream { stream, patience: self.clone() }
     }
 
@@ -76,14 +114,69 @@ impl Patience {
         if polled.is_ready() {
             wait.store(0, Ordering::Relaxed);
         } else if wait.load(Ordering::Relaxed) == 0 {
-            // The first tick comes at once, so that this is never 0.
-            wait.store(self.0.now.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+            self.begin(wait);
         }
+    }
+
+    fn begin(&self, wait: &AtomicU32) {
+        // The first tick comes at once, so that this is never 0.
+        wait.store(self.0.now.load(Ordering::Relaxed).max(1), Ordering::Relaxed);
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A request that is being answered: see [`Patience::underway`].
+#[derive(Debug)]
+pub struct Underway(Patience);
+
+impl Underway {
+    /// The body of the answer, with which the request ends.
+    pub fn until_the_end_of<B>(self, body: B) -> Answered<B> {
+        Answered { body, _underway: self }
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.begin(&self.0.0.head);
+    }
+}
+
+/// See [`Underway::until_the_end_of`].
+#[derive(Debug)]
+pub struct Answered<B> {
+    body: B,
+    _underway: Underway,
+}
+
+impl<B: Body + Unpin> Body for Answered<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// See [`Patience::with_body`].
-pub(crate) struct PatientBody<B> {
+#[derive(Debug)]
+pub struct PatientBody<B> {
     body: B,
     patience: Patience,
 }
@@ -118,7 +211,8 @@ impl<B> Drop for PatientBody<B> {
 }
 
 /// See [`Patience::with_stream`].
-pub(super) struct PatientStream<S> {
+#[derive(Debug)]
+pub struct PatientStream<S> {
     stream: S,
     patience: Patience,
 }
@@ -197,7 +291,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_is_not_waited_for_forever() {
-        let patience = Patience::default();
+        let patience = Patience::new();
+        let _request = patience.underway();
         let mut body = patience.with_body(Silent);
         let began = Instant::now();
         let stalled = tokio::select! {
@@ -211,7 +306,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_is_not_held_forever() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let patience = Patience::default();
+        let patience = Patience::new();
+        let _request = patience.underway();
         let mut stream = patience.with_stream(ours);
         // Somebody who takes it slowly is served.
         let slow = async {
@@ -237,8 +333,37 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_the_agent_is_waited_for() {
-        let patience = Patience::default();
+        let patience = Patience::new();
+        let _request = patience.underway();
         drop(patience.with_body(Silent));
         assert!(timeout(Duration::from_secs(3_600), patience.lost()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_waits_for_nobodys_patience() {
+        let patience = Patience::new();
+        let stopping = tokio::time::sleep(Duration::from_secs(10));
+        assert_eq!(patience.lost_or(stopping).await, None);
+        assert_eq!(patience.lost_or(std::future::pending()).await, Some(Stalled::Head));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_request_is_let_go_at_first_and_after_an_answer() {
+        let patience = Patience::new();
+        let began = Instant::now();
+        assert_eq!(patience.lost().await, Stalled::Head);
+        assert!((30..=45).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+
+        let patience = Patience::new();
+        let answering = async {
+            let request = patience.underway();
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            drop(request);
+            Instant::now()
+        };
+        let lost = async { (patience.lost().await, Instant::now()) };
+        let (answered, (stalled, at)) = tokio::join!(answering, lost);
+        assert_eq!(stalled, Stalled::Head);
+        assert!((30..=45).contains(&(at - answered).as_secs()), "{:?}", at - answered);
     }
 }

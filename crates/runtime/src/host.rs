@@ -1,7 +1,6 @@
 //! A host from start to end.
 
 mod agents;
-mod patience;
 mod serve;
 mod state_folder;
 mod tls;
@@ -34,7 +33,6 @@ use crate::store::{Store, StoreError};
 use crate::time::HostClock;
 use state_folder::StateFolder;
 
-pub(crate) use patience::Patience;
 pub(crate) use state_folder::write_privately;
 pub use state_folder::{HOST_RECORD_FILE, HostRecord};
 use tls::Tls;

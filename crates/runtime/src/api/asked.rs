@@ -30,9 +30,13 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads it out of the method and the path.
     pub(super) fn of(method: &Method, path: &str) -> Self {
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let path = path.trim_matches('/');
+        // What nearly all requests are for, with nothing to take apart.
+        if let "invocations" | "ws" | "ping" = path {
+            return Self::about(agents_operation(method, &[path]), None);
+        }
+        let segments: Vec<&str> = path.split('/').collect();
         match *segments {
-            ["invocations" | "ws" | "ping"] => Self::about(agents_operation(method, &segments), None),
             ["runtimes"] => Self::about((method == Method::PUT).then_some("CreateAgentRuntime"), None),
             ["runtimes", agent, ref rest @ ..] => {
                 let operation = agents_operation(method, rest).or_else(|| runtimes_operation(method, rest));

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use agentcore_connection::{Answered, Patience};
 use agentcore_protocol::agent::INVOCATIONS_PATH;
 use axum::Router;
 use axum::body::Body;
@@ -18,63 +19,78 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
+use super::at_hand::at_hand;
 use super::witness::{Peer, Witness};
 use super::{Api, gate, root};
-use crate::host::Patience;
 
 /// Serves the connections of a socket. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
     pub(crate) api: Arc<Api>,
     pub(super) router: Router,
-    pub(super) connection: Option<Connection>,
-}
-
-/// One connection to it.
-#[derive(Clone)]
-pub(super) struct Connection {
-    peer: Peer,
-    patience: Patience,
 }
 
 impl Front {
-    /// What it serves somebody who has connected.
-    pub(crate) fn to(&self, peer: SocketAddr, patience: Patience) -> Self {
-        Self { connection: Some(Connection { peer: Peer(peer), patience }), ..self.clone() }
-    }
-
     /// Everything that is served, for callers without a socket.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
+
+    /// What it serves somebody who has connected.
+    pub(crate) fn to(&self, peer: SocketAddr, patience: Patience) -> Connected {
+        Connected { front: self.clone(), peer: Peer(peer), patience }
+    }
 }
 
-impl Service<Request<Incoming>> for Front {
-    type Response = Response;
+/// One connection to it.
+pub(crate) struct Connected {
+    front: Front,
+    peer: Peer,
+    patience: Patience,
+}
+
+impl Service<Request<Incoming>> for Connected {
+    type Response = http::Response<Answered<Body>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (mut request, peer) = match &self.connection {
-            Some(Connection { peer, patience }) => {
-                (request.map(|body| Body::new(patience.with_body(body))), Some(*peer))
-            }
-            None => (request.map(Body::new), None),
+        let (peer, underway) = (self.peer, self.patience.underway());
+        let is_invocation = request.method() == Method::POST && request.uri().path() == INVOCATIONS_PATH;
+        let way = match is_invocation {
+            true => Way::Short(self.front.api.clone()),
+            false => Way::Routed(self.front.router()),
         };
-        if request.method() != Method::POST || request.uri().path() != INVOCATIONS_PATH {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
-            return Box::pin(tower_service::Service::call(&mut self.router(), request));
-        }
-        let api = self.api.clone();
+        let (parts, body) = request.into_parts();
+        let body = at_hand(self.patience.with_body(body));
         Box::pin(async move {
-            Ok(match gate::pass(&api, request, peer).await {
-                Ok((request, witness)) => {
-                    Witness::tell(witness, root::invocations(State(api), request).await)
-                }
-                Err(answer) => answer,
-            })
+            let answer = way.answer(Request::from_parts(parts, body.await), peer).await;
+            Ok(answer.map(|body| underway.until_the_end_of(body)))
         })
+    }
+}
+
+/// How a request is answered.
+enum Way {
+    Routed(Router),
+    Short(Arc<Api>),
+}
+
+impl Way {
+    async fn answer(self, mut request: Request<Body>, peer: Peer) -> Response {
+        let api = match self {
+            Self::Short(api) => api,
+            Self::Routed(mut router) => {
+                request.extensions_mut().insert(peer);
+                let Ok(answer) = tower_service::Service::call(&mut router, request).await;
+                return answer;
+            }
+        };
+        match gate::pass(&api, request, Some(peer)).await {
+            Ok((request, caller, witness)) => {
+                Witness::tell(witness, root::invocations(State(api), caller, request).await)
+            }
+            Err(answer) => answer,
+        }
     }
 }

@@ -15,11 +15,15 @@ use super::{Api, HOST_TOKEN_HEADER, access, aws, subprotocol, tokens, witness};
 
 /// Lets a request through, with its caller.
 pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if tokens::is_document(&request) {
+        return next.run(request).await;
+    }
     let peer = request.extensions().get().copied();
-    let (mut request, witness) = match pass(&api, request, peer).await {
+    let (mut request, caller, witness) = match pass(&api, request, peer).await {
         Ok(passed) => passed,
         Err(answer) => return answer,
     };
+    request.extensions_mut().insert(caller);
     let had_token = subprotocol::take(request.headers_mut());
     let mut response = next.run(request).await;
     if had_token {
@@ -28,18 +32,15 @@ pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     Witness::tell(witness, response)
 }
 
-/// The request with its caller and who testifies to it, or the answer to somebody who may not call.
+/// The request, its caller and who testifies to it, or the answer to somebody who may not call.
 pub(super) async fn pass(
     api: &Api,
     request: Request,
     peer: Option<Peer>,
-) -> Result<(Request, Option<Witness>), Response> {
+) -> Result<(Request, Caller, Option<Witness>), Response> {
     let (mut parts, mut body) = request.into_parts();
-    if tokens::is_document(&parts) {
-        return Ok((Request::from_parts(parts, body), None));
-    }
     match let_in(api, &mut parts, &mut body, peer).await {
-        Ok(witness) => Ok((Request::from_parts(parts, body), witness)),
+        Ok((caller, witness)) => Ok((Request::from_parts(parts, body), caller, witness)),
         Err(answer) => {
             aws::read_rest(body).await;
             Err(answer)
@@ -47,13 +48,13 @@ pub(super) async fn pass(
     }
 }
 
-/// Who testifies to a request that is let in, or the answer.
+/// Who calls, and who testifies to it; or the answer.
 async fn let_in(
     api: &Api,
     parts: &mut Parts,
     body: &mut Body,
     peer: Option<Peer>,
-) -> Result<Option<Witness>, Response> {
+) -> Result<(Caller, Option<Witness>), Response> {
     let principal = match admit(api, parts, body, peer).await {
         Ok(principal) => principal,
         Err(answer) => return Err(Witness::of_stranger(api, parts, peer).told(answer)),
@@ -63,8 +64,7 @@ async fn let_in(
     let witness = Witness::of(api, parts, &principal, peer);
     // Whatever an agent has passed on to it, this is not for it.
     parts.headers.remove(HOST_TOKEN_HEADER);
-    parts.extensions.insert(Caller::new(principal, api.token.proof()));
-    Ok(witness)
+    Ok((Caller::new(principal, api.token.proof()), witness))
 }
 
 /// Who calls. A body that had to be read for that is put back.

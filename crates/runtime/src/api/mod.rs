@@ -8,6 +8,7 @@
 
 mod access;
 mod asked;
+mod at_hand;
 mod aws;
 mod call;
 mod caller;
@@ -49,7 +50,7 @@ use error::ApiError;
 pub(crate) use aws::Replays;
 pub(crate) use durable::{keep_within_bounds, recover};
 
-pub(crate) use front::Front;
+pub(crate) use front::{Connected, Front};
 pub(crate) use host_token::HostToken;
 pub use host_token::{HOST_TOKEN_FILE, HOST_TOKEN_HEADER};
 pub(crate) use quota::Quotas;
@@ -93,7 +94,7 @@ pub(crate) fn front(api: Api) -> Front {
         )
         .layer(from_fn_with_state(api.clone(), gate::check))
         .with_state(api.clone());
-    Front { api, router, connection: None }
+    Front { api, router }
 }
 
 impl Api {

@@ -32,13 +32,12 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route(WEBSOCKET_PATH, get(open_websocket))
 }
 
-pub(super) async fn invocations(State(api): State<Arc<Api>>, request: Request) -> Response {
+pub(super) async fn invocations(State(api): State<Arc<Api>>, caller: Caller, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
     }
-    let asked_for = Caller::of(&parts.extensions)
-        .and_then(|caller| session_key(&api, caller, &parts.headers, &parts.uri));
+    let asked_for = session_key(&api, &caller, &parts.headers, &parts.uri);
     let call = match (asked_for, Asked::of(&parts.headers)) {
         (Ok((key, agent)), Ok(Some(asked))) => {
             let target = Target { key, named: true, agent: Some(agent), surface: Surface::Plain };

@@ -8,7 +8,7 @@ use agentcore_auth::gate::TokenRule;
 use agentcore_auth::jwt::{Fetcher, InvalidJwtConfiguration, JwtAuthorizer, JwtConfiguration};
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
@@ -72,9 +72,9 @@ pub(super) fn rule(api: &Api, parts: &Parts) -> Result<Option<TokenRule>, ApiErr
 }
 
 /// Whether a request is for the document itself, which everybody may read.
-pub(super) fn is_document(parts: &Parts) -> bool {
-    let path = parts.uri.path().strip_prefix("/runtimes/").and_then(|rest| rest.split_once('/'));
-    parts.method == Method::GET && path.is_some_and(|(_, operation)| operation == DOCUMENT)
+pub(super) fn is_document(request: &Request) -> bool {
+    let path = request.uri().path().strip_prefix("/runtimes/").and_then(|rest| rest.split_once('/'));
+    request.method() == Method::GET && path.is_some_and(|(_, operation)| operation == DOCUMENT)
 }
 
 /// The agent that a request is to reach. Should this read a path in another way than the router, the

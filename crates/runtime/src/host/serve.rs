@@ -7,23 +7,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_wakes::polled_in_place;
+use agentcore_connection::{Patience, polled_in_place};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::patience::Patience;
 use super::tls::Tls;
-use crate::api::Front;
+use crate::api::{Connected, Front};
 
 /// Most connections at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
-/// How long a caller may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most bytes of a request's head; more than that, or more than 100 headers, is answered with 431.
 const MAX_HEAD: usize = 128 * 1024;
 /// How long to wait when the process is out of file descriptors.
@@ -91,7 +88,7 @@ async fn serve_stream(
     front: Front,
     closing: CancellationToken,
 ) {
-    let patience = Patience::default();
+    let patience = Patience::new();
     let front = front.to(peer, patience.clone());
     // Answers are small and come one at a time: waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
@@ -106,7 +103,7 @@ async fn serve_stream(
 async fn serve_tls(
     stream: TcpStream,
     tls: Tls,
-    front: Front,
+    front: Connected,
     patience: Patience,
     closing: CancellationToken,
 ) {
@@ -122,26 +119,28 @@ async fn serve_tls(
 }
 
 /// One connection, until it ends; after `closing`, until the request in flight is answered.
-async fn serve_connection<S>(stream: S, front: Front, patience: Patience, closing: CancellationToken)
+async fn serve_connection<S>(stream: S, front: Connected, patience: Patience, closing: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(patience.with_stream(stream)), front)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let interrupted = patience.lost_or(closing.cancelled());
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
-        stalled = patience.lost() => {
-            tracing::debug!(?stalled, "a caller stood still in the midst of a request");
-            return;
-        }
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        interrupted = interrupted => match interrupted {
+            Some(stalled) => {
+                tracing::debug!(?stalled, "a caller stood still");
+                return;
+            }
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     // A caller that leaves or sends garbage is its own business; hyper has answered it.

@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_wakes::polled_in_place;
+use agentcore_connection::{Patience, polled_in_place};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -75,16 +75,13 @@ fn left_early(error: &io::Error) -> bool {
 #[derive(Clone)]
 struct Connections {
     service: AppService,
-    http: http1::Builder,
     open: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Connections {
     fn new(service: AppService) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new());
-        Self { service, http, open: TaskTracker::new(), stopping: CancellationToken::new() }
+        Self { service, open: TaskTracker::new(), stopping: CancellationToken::new() }
     }
 
     /// Has `/ping` answered even while an author's code blocks the runtime.
@@ -113,21 +110,32 @@ impl Connections {
     {
         // Nobody but a front asks for the client's address.
         let peer = peer.filter(|_| self.service.shared().front.is_some()).map(Peer);
+        let patience = Patience::new();
+        let waiting = patience.clone();
         let respond = service_fn(move |mut request: Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            respond(request)
+            let (underway, answer) = (waiting.underway(), respond(request));
+            async move { answer.await.map(|answer| answer.map(|body| underway.until_the_end_of(body))) }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), respond).with_upgrades();
+        let connection =
+            http1::Builder::new().serve_connection(TokioIo::new(stream), respond).with_upgrades();
         let stopping = self.stopping.clone();
         let served = async move {
             let mut connection = std::pin::pin!(connection);
             let served = tokio::select! {
+                biased;
                 served = connection.as_mut() => served,
-                () = stopping.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                interrupted = patience.lost_or(stopping.cancelled()) => match interrupted {
+                    Some(stalled) => {
+                        tracing::debug!(?stalled, "a client sends no request");
+                        return;
+                    }
+                    None => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
                 }
             };
             if let Err(error) = served {
