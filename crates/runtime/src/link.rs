@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use agentcore_connection::Bell;
 use agentcore_sandbox::{Io, Sandbox};
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -21,7 +22,7 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a connection may rest and be used again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -37,6 +38,9 @@ pub(crate) struct Link {
     sender: http1::SendRequest<RequestBody>,
     /// `None` once it has ended.
     connection: Option<Pin<Box<Connection>>>,
+    /// What the connection and whoever waits for its answer signal each other.
+    bell: Bell,
+    deadline: Deadline,
 }
 
 /// Why there is no connection.
@@ -48,45 +52,99 @@ pub(crate) enum LinkError {
     Handshake(#[from] hyper::Error),
 }
 
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// It was not sent at all, and can be sent on another connection.
+    #[error("{1}")]
+    Unsent(Box<Request<RequestBody>>, hyper::Error),
+    #[error("{0}")]
+    Failed(hyper::Error),
+    #[error("no answer began in time")]
+    TooSlow,
+}
+
+impl From<TrySendError<Request<RequestBody>>> for SendError {
+    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
+        match error.take_message() {
+            Some(unsent) => Self::Unsent(Box::new(unsent), error.into_error()),
+            None => Self::Failed(error.into_error()),
+        }
+    }
+}
+
 impl Link {
     /// A connection of its own.
     pub(crate) async fn open(sandbox: &dyn Sandbox) -> Result<Self, LinkError> {
         let io = sandbox.connect().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
-        Ok(Self { sender, connection: Some(Box::pin(connection)) })
+        let connection = Some(Box::pin(connection));
+        Ok(Self { sender, connection, bell: Bell::new(), deadline: Deadline::default() })
     }
 
-    /// Moves bytes. What goes wrong reaches whoever waits for the head or the body.
-    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && connection.as_mut().poll(context).is_ready()
-        {
-            self.connection = None;
-        }
+    /// Moves bytes, and then asks for what is waited for. What goes wrong reaches whoever waits for the
+    /// head or the body.
+    pub(crate) fn drive<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut then: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { connection, bell, .. } = self;
+        bell.poll(context, |context| {
+            if let Some(open) = connection
+                && open.as_mut().poll(context).is_ready()
+            {
+                *connection = None;
+            }
+            then(context)
+        })
     }
 
-    /// Sends a request, and returns the head of the answer. A request that was not sent comes back
-    /// in the error.
+    /// Sends a request, and returns the head of the answer. It is waited for `until` then; `None`: for as
+    /// long as it takes.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            if let Some(connection) = &mut self.connection
-                && connection.as_mut().poll(context).is_ready()
-            {
-                self.connection = None;
-            }
-            answer.as_mut().poll(context)
+        until: Option<Instant>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let Self { sender, bell, .. } = self;
+        let mut answer = std::pin::pin!(bell.muffled(|| sender.try_send_request(request)));
+        poll_fn(|context| match self.drive(context, |context| answer.as_mut().poll(context)) {
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(SendError::from)),
+            Poll::Pending => match until {
+                Some(until) => self.deadline.poll(context, until).map(|()| Err(SendError::TooSlow)),
+                None => Poll::Pending,
+            },
         })
         .await
     }
 
     /// Whether the agent has left it open. Takes in what has arrived since it was used last.
     fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
-        self.drive(context);
+        let _ = self.drive(context, |_| Poll::Ready(()));
         self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// A timer that one exchange after another uses. Nearly all end long before their time: to set a timer
+/// for each and to take it back would cost more than to look, when it has run out, whether it should have.
+#[derive(Default)]
+struct Deadline(Option<Pin<Box<Sleep>>>);
+
+impl Deadline {
+    /// Ready once it is `until`.
+    fn poll(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if until < timer.deadline() {
+            timer.as_mut().reset(until);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= until {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 }
 

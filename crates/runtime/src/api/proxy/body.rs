@@ -75,10 +75,13 @@ impl Body for AgentBody {
         if let Some(why) = self.breaking_off.take() {
             return self.break_off(why);
         }
-        if let Some(link) = &mut self.link {
-            link.drive(context);
-        }
-        match Pin::new(&mut self.incoming).poll_frame(context) {
+        let Self { incoming, link, .. } = &mut *self;
+        let mut next = |context: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(context);
+        let frame = match link {
+            Some(link) => link.drive(context, next),
+            None => next(context),
+        };
+        match frame {
             Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
             Poll::Ready(Some(Err(error))) => {
                 // Whoever sends this closes the connection at the error, and with it loses what it has not

@@ -8,12 +8,12 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::AgentBody;
 use super::headers::is_event_stream;
 use crate::carried_on::carried_on;
-use crate::link::{Link, LinkError, RequestBody};
+use crate::link::{Link, LinkError, RequestBody, SendError};
 use crate::options::Timeouts;
 use crate::session::{InFlight, SessionHandle};
 
@@ -82,8 +82,7 @@ pub(crate) async fn exchange(
     in_flight: InFlight,
     timeouts: Timeouts,
 ) -> Result<Response<AgentBody>, ExchangeError> {
-    let head = timeout(timeouts.answer, send(request, in_flight.session())).await;
-    let (answer, link) = head.map_err(|_| ExchangeError::TooSlow(timeouts.answer))??;
+    let (answer, link) = send(request, in_flight.session(), timeouts.answer).await?;
     Ok(answer.map(|incoming| AgentBody::new(incoming, Some(link), in_flight, timeouts.stream)))
 }
 
@@ -92,22 +91,27 @@ pub(crate) async fn exchange(
 async fn send(
     mut request: Request<RequestBody>,
     session: &SessionHandle,
+    patience: Duration,
 ) -> Result<(Response<Incoming>, Link), ExchangeError> {
+    let until = Instant::now().checked_add(patience);
+    let failed = |error| match error {
+        SendError::Unsent(_, error) | SendError::Failed(error) => ExchangeError::from_hyper(error),
+        SendError::TooSlow => ExchangeError::TooSlow(patience),
+    };
     while let Some(mut link) = session.links.take().await {
-        match link.send(request).await {
+        match link.send(request, until).await {
             Ok(answer) => return Ok((answer, link)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(ExchangeError::from_hyper(error.into_error())),
-            },
+            Err(SendError::Unsent(unsent, _)) => request = *unsent,
+            Err(error) => return Err(failed(error)),
         }
     }
     let sandbox =
         session.sandbox().ok_or_else(|| ExchangeError::Connect(io::ErrorKind::NotConnected.into()))?;
-    let mut link = Link::open(&**sandbox).await?;
-    match link.send(request).await {
+    let opened = timeout(patience, Link::open(&**sandbox)).await;
+    let mut link = opened.map_err(|_| ExchangeError::TooSlow(patience))??;
+    match link.send(request, until).await {
         Ok(answer) => Ok((answer, link)),
-        Err(error) => Err(ExchangeError::from_hyper(error.into_error())),
+        Err(error) => Err(failed(error)),
     }
 }
 

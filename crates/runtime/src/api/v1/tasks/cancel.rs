@@ -14,7 +14,7 @@ use axum::http::header::HOST;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::view::TaskView;
 use super::{Api, ApiError, find};
@@ -73,15 +73,12 @@ async fn tell(sandbox: &dyn Sandbox, task: TaskId) -> Result<Told, String> {
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::try_from(cancel_task_path(task)).map_err(|error| error.to_string())?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-    let answer =
-        link.send(request).await.map_err(|error| format!("the connection failed: {}", error.error()))?;
+    let answer = link.send(request, Some(Instant::now() + PATIENCE)).await;
+    let answer = answer.map_err(|error| format!("the connection failed: {error}"))?;
     let status = answer.status();
     let mut body = std::pin::pin!(Limited::new(answer.into_body(), MOST_OF_ANSWER).collect());
-    let body = std::future::poll_fn(|context| {
-        link.drive(context);
-        body.as_mut().poll(context)
-    })
-    .await;
+    let body =
+        std::future::poll_fn(|context| link.drive(context, |context| body.as_mut().poll(context))).await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     Ok(understand(status, &body, task))
 }
