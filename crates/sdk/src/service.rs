@@ -187,7 +187,7 @@ impl Shared {
         let invocation = self.invocation(payload, context, parts, cancellation);
         let entrypoint = Arc::clone(entrypoint);
         let work = self.tasks.scope(async move { entrypoint(invocation).await });
-        let handled = Attended::new(work, span.clone(), &self.handlers).await;
+        let (handled, span) = Attended::new(work, span, &self.handlers).await;
         self.answer(handled, client_left, &span)
     }
 

@@ -22,43 +22,48 @@ type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 ///
 /// A panic ends the handler and nothing else.
 pub(crate) struct Attended {
-    work: Option<Work>,
-    span: Span,
+    under_way: Option<(Work, Span)>,
     handlers: TaskTracker,
 }
 
 impl Attended {
-    /// What `work` logs is in `span`.
+    /// What `work` logs is in `span`, which comes back with what it came to.
     pub(crate) fn new(
         work: impl Future<Output = Handled> + Send + 'static,
         span: Span,
         handlers: &TaskTracker,
     ) -> Self {
-        Self { work: Some(Box::pin(work)), span, handlers: handlers.clone() }
+        Self { under_way: Some((Box::pin(work), span)), handlers: handlers.clone() }
     }
 }
 
 impl Future for Attended {
-    type Output = Handled;
+    type Output = (Handled, Span);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Handled> {
-        let Self { work, span, .. } = &mut *self;
-        let running = work.as_mut().expect("a handler is not polled after its end");
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(Handled, Span)> {
+        let (mut work, span) = self.under_way.take().expect("a handler is not polled after its end");
         // Entered once, for the work and for its drop.
-        let _entered = span.enter();
-        let handled = match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
+        let entered = span.enter();
+        let handled = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => {
+                drop(entered);
+                self.under_way = Some((work, span));
+                return Poll::Pending;
+            }
             Ok(Poll::Ready(handled)) => handled,
             Err(panic) => Ok(Answer::Failed(Failure::panic(panic_message(&*panic)))),
         };
-        *work = None;
-        Poll::Ready(handled)
+        drop(work);
+        drop(entered);
+        Poll::Ready((handled, span))
     }
 }
 
 impl Drop for Attended {
     fn drop(&mut self) {
-        let (Some(work), Ok(runtime)) = (self.work.take(), tokio::runtime::Handle::try_current()) else {
+        let (Some((work, span)), Ok(runtime)) =
+            (self.under_way.take(), tokio::runtime::Handle::try_current())
+        else {
             return;
         };
         let unattended = async {
@@ -67,6 +72,6 @@ impl Drop for Attended {
                 tracing::error!("error.message" = message, "a handler panicked after its client had left");
             }
         };
-        runtime.spawn(self.handlers.track_future(unattended.instrument(self.span.clone())));
+        runtime.spawn(self.handlers.track_future(unattended.instrument(span)));
     }
 }
