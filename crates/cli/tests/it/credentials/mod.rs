@@ -167,3 +167,25 @@ async fn a_machine_that_does_not_answer_is_asked_once_and_not_waited_for() {
     let again = tokio::time::timeout(std::time::Duration::ZERO, silent.accept()).await;
     assert!(again.is_err(), "it is asked again");
 }
+
+/// What a container or a machine hands out is nothing for whoever stands between here and the rest of the world.
+#[tokio::test]
+async fn services_are_reached_through_a_proxy_and_what_is_near_is_not() {
+    let nowhere = deployed("http://127.0.0.1:1");
+    let proxy = Vendor::of(HashMap::new()).await;
+    let own = Key { id: "AKIAEXAMPLE".to_owned(), secret: "the-secret".to_owned() };
+    setups::all(nowhere.path(), &proxy, &own);
+    let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+    let without = ["NO_PROXY", "no_proxy"].map(|name| (name, String::new()));
+    let proxies: Vec<_> = proxies.map(|name| (name, proxy.url.clone())).into_iter().chain(without).collect();
+    let near = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/container".to_owned());
+    let done = invoke(&nowhere, &Variables::from_iter(proxies.clone().into_iter().chain([near]))).await;
+    assert!(done.stderr.contains("that the environment points to"), "{done:?}");
+    assert_eq!(proxy.asked(), Vec::<String>::new());
+
+    let far =
+        [("AWS_PROFILE", "role".to_owned()), ("AWS_ENDPOINT_URL_STS", "https://sts.example.com".to_owned())];
+    let done = invoke(&nowhere, &Variables::from_iter(proxies.into_iter().chain(far))).await;
+    assert!(!done.success(), "{done:?}");
+    assert_eq!(proxy.asked()[0], "CONNECT sts.example.com:443 HTTP/1.1");
+}
