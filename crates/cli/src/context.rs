@@ -7,7 +7,8 @@ use agentcore_protocol::{Clock, SystemClock, Timestamp};
 use anyhow::Context as _;
 
 use crate::cli::Global;
-use crate::client::{ClientError, Endpoint, HostClient};
+use crate::client::credentials::NoCredentials;
+use crate::client::{ClientError, Endpoint, HostClient, Signer};
 use crate::config::entrypoint::normalize;
 use crate::config::project::{Project, ProjectError};
 use crate::config::state;
@@ -117,6 +118,11 @@ impl Context {
             None => Trust::nobody(),
         };
         HostClient::new(endpoint, &trust).with_token_of(self.states().iter().map(PathBuf::as_path))
+    }
+
+    /// What signs for AWS's API, in a region or in that of whoever runs this, with their credentials.
+    pub(crate) async fn signer(&self, region: Option<&str>) -> Result<Signer, NoCredentials> {
+        Signer::of_chain(self.ca_bundle.clone(), region).await
     }
 
     /// The time.

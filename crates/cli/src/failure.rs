@@ -80,7 +80,7 @@ pub(crate) fn hint_for(error: &anyhow::Error) -> Option<String> {
         };
     }
     if let Some(error) = error.downcast_ref::<NoCredentials>() {
-        return Some(error.hint().to_owned());
+        return Some(error.hint());
     }
     if let Some(LaunchError::NoEntrypoint(name) | LaunchError::Entrypoint { name, .. }) = error.downcast_ref()
     {

@@ -1,6 +1,6 @@
 //! An agent that was deployed, and how AWS's API reaches it: on another host, or on AWS.
 
-use crate::client::{ClientError, Endpoint, HostClient, Signer, escape};
+use crate::client::{ClientError, Endpoint, HostClient, escape};
 use crate::config::project::Project;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -49,14 +49,14 @@ impl Remote {
     }
 
     /// A client of the agent itself. Signed with the credentials of whoever calls, unless they bring a token.
-    pub(crate) fn agents(&self, context: &Context, has_token: bool) -> anyhow::Result<HostClient> {
-        let signer = if has_token { None } else { Some(Signer::of_chain(Some(self.region()?))?) };
+    pub(crate) async fn agents(&self, context: &Context, has_token: bool) -> anyhow::Result<HostClient> {
+        let signer = if has_token { None } else { Some(context.signer(Some(self.region()?)).await?) };
         Ok(context.client(self.endpoint(Plane::Data, context)?).signed_by(signer))
     }
 
     /// A client of what looks after runtimes, signed with the credentials of whoever calls.
-    pub(crate) fn runtimes(&self, context: &Context) -> anyhow::Result<HostClient> {
-        let signer = Signer::of_chain(Some(self.region()?))?;
+    pub(crate) async fn runtimes(&self, context: &Context) -> anyhow::Result<HostClient> {
+        let signer = context.signer(Some(self.region()?)).await?;
         Ok(context.client(self.endpoint(Plane::Control, context)?).signed_by(Some(signer)))
     }
 

@@ -23,6 +23,7 @@ CONTROL = [
     "ListAgentRuntimeVersions", "CreateAgentRuntimeEndpoint", "GetAgentRuntimeEndpoint", "UpdateAgentRuntimeEndpoint",
     "DeleteAgentRuntimeEndpoint", "ListAgentRuntimeEndpoints", "TagResource", "UntagResource", "ListTagsForResource",
 ]
+ABOUT_NO_RUNTIME = ["CreateAgentRuntime", "ListAgentRuntimes"]
 MODELLED = [
     (operation, error.name)
     for service, operations in zip(SERVICES, [DATA, CONTROL]) for operation in operations
@@ -80,6 +81,14 @@ def test_an_error_is_caught_by_its_class(request, host, operation, error):
     status = next(service for service in SERVICES if operation in service.operation_names)
     status = status.shape_for_error_code(error).metadata["error"]["httpStatusCode"]
     assert said(caught.value)["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+@where_nobody_is_asked
+@pytest.mark.parametrize("operation", [name for name in DATA + CONTROL if name not in ABOUT_NO_RUNTIME])
+def test_what_is_not_there_is_told_by_an_error_that_the_operation_knows(host, operation):
+    with pytest.raises(ClientError) as caught:
+        getattr(of(host, operation), xform_name(operation))(**unknown(operation))
+    assert (operation, said(caught.value)["Error"]["Code"]) in MODELLED
 
 
 def test_a_reason_is_of_an_error_that_is_modelled():

@@ -143,7 +143,7 @@ impl Gate {
         B: Body<Data = Bytes> + Unpin,
     {
         let signed = self.verifier.read(head, self.clock.now())?;
-        let key = self.keys.find(signed.access_key_id())?.ok_or(SigV4Error::UnknownKey)?;
+        let key = self.keys.find(signed.access_key_id())?.ok_or_else(|| unknown_key(head))?;
         let held = self.checked_body(&signed, &key, body, from).await?;
         Ok((key.principal().clone(), held))
     }
@@ -183,3 +183,8 @@ impl Gate {
 const METHOD_MISMATCH: &str = "Authorization method mismatch. The agent is configured for a different authorization \
      method than what was used in your request. Check the agent's authorization configuration and ensure your request \
      uses the matching method (OAuth or SigV4)";
+
+/// What is said of a key that is none of this host's.
+fn unknown_key(head: &Head<'_>) -> SigV4Error {
+    if Verifier::has_session_token(head) { SigV4Error::SecurityToken } else { SigV4Error::UnknownKey }
+}

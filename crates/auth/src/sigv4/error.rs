@@ -17,10 +17,10 @@ pub enum SigV4Error {
     /// A part of it cannot be read.
     #[error("'{0}' is not valid: {1}")]
     Malformed(&'static str, &'static str),
-    /// Temporary credentials are not known here.
+    /// There is no such access key, and it is a temporary one of AWS's.
     #[error(
-        "The security token included in the request is invalid. This host knows no temporary credentials: \
-             use an access key of `agentcore keys create`, without a session token."
+        "The security token included in the request is invalid. This host knows no temporary credentials of AWS's: \
+             use an access key of `agentcore keys create`."
     )]
     SecurityToken,
     /// There is no such access key, or it was revoked.

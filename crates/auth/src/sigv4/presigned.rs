@@ -38,11 +38,13 @@ pub(crate) fn is_presigned(uri: &Uri) -> bool {
     spelled(uri).any(|(name, _)| telling(&decode(name)))
 }
 
+/// Whether there is a session token among the parameters.
+pub(super) fn has_session_token(uri: &Uri) -> bool {
+    spelled(uri).any(|(name, _)| *decode(name) == *SECURITY_TOKEN.as_bytes())
+}
+
 /// Reads the claim of a presigned request.
 pub(crate) fn read(head: &Head<'_>) -> Result<Claim, SigV4Error> {
-    if find(head.uri, SECURITY_TOKEN)?.is_some() {
-        return Err(SigV4Error::SecurityToken);
-    }
     let required = |name| find(head.uri, name)?.ok_or(SigV4Error::Incomplete(name));
     let longest = if opens_websocket(head) { MAX_WEBSOCKET_EXPIRES_SECONDS } else { MAX_EXPIRES_SECONDS };
     let expires = required("X-Amz-Expires")?;

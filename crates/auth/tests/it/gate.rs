@@ -9,6 +9,7 @@ use agentcore_auth::keys::{AccessKey, KeyStore};
 use agentcore_auth::sigv4::Verifier;
 use agentcore_auth::{Principal, Refusal, Rights};
 use agentcore_protocol::{Clock, Timestamp};
+use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::{Request, StatusCode};
@@ -18,7 +19,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::issuer::{Issuer, Key};
-use crate::oracle::signed_by;
+use crate::oracle::{signed_by, signed_with};
 use crate::support::{VECTOR_TIME, at};
 
 const METADATA: &str = "http://localhost/metadata";
@@ -101,6 +102,33 @@ async fn a_signature_tells_who_calls_and_the_body_comes_through_whole() {
         let body = body.expect("it was read");
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(8));
         assert_eq!(body.collect().await.unwrap().to_bytes(), &b"{\"a\": 1}"[..]);
+    }
+}
+
+/// Containers, machines and roles hand out no key without one.
+#[tokio::test]
+async fn a_session_token_beside_a_key_of_this_host_means_nothing() {
+    let setup = setup(required());
+    let key = setup.key();
+    let with_token = |id: &str, secret: &str, presigned| {
+        let credentials = Credentials::new(id, secret, Some("token".to_owned()), None, "test");
+        signed_with(credentials, request(), presigned)
+    };
+    for presigned in [false, true] {
+        let (id, secret) = (&key.record().id, key.secret().expose());
+        let request = with_token(id, secret, presigned);
+        let (principal, _) = setup.admit(request.clone(), None).await.unwrap();
+        assert_eq!(principal.to_string(), "key:ci");
+        let (mut parts, body) = request.into_parts();
+        let target = parts.uri.to_string().replace("Security-Token=token", "Security-Token=other");
+        parts.uri = target.parse().unwrap();
+        if let Some(token) = parts.headers.get_mut("x-amz-security-token") {
+            *token = "other".parse().unwrap();
+        }
+        let other = Request::from_parts(parts, body);
+        assert_eq!(setup.status(other, None).await, StatusCode::FORBIDDEN, "it is signed");
+        let of_aws = setup.admit(with_token("ASIAEXAMPLE", "secret", presigned), None).await.err().unwrap();
+        assert!(of_aws.message().contains("temporary credentials of AWS's"), "{of_aws}");
     }
 }
 

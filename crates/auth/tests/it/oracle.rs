@@ -25,10 +25,19 @@ fn signed(request: Request<Vec<u8>>, presigned: bool) -> Request<Vec<u8>> {
 pub(crate) fn signed_by(
     id: &str,
     secret: &str,
+    request: Request<Vec<u8>>,
+    presigned: bool,
+) -> Request<Vec<u8>> {
+    signed_with(Credentials::new(id, secret, None, None, "test"), request, presigned)
+}
+
+/// The same with credentials that may have a session token.
+pub(crate) fn signed_with(
+    credentials: Credentials,
     mut request: Request<Vec<u8>>,
     presigned: bool,
 ) -> Request<Vec<u8>> {
-    let identity = Credentials::new(id, secret, None, None, "test").into();
+    let identity = credentials.into();
     let mut settings = SigningSettings::default();
     if presigned {
         settings.signature_location = SignatureLocation::QueryParams;

@@ -32,17 +32,18 @@ pub(crate) fn parse(text: &str) -> Option<Request<Vec<u8>>> {
     request.body(body.as_bytes().to_vec()).ok()
 }
 
-/// What must come of a vector.
-fn expected(name: &str, context: &Value, target: &str) -> Result<(), SigV4Error> {
+/// What must come of a vector. A session token that was added after the request was signed is refused as a header,
+/// and in a query it is not what was signed.
+fn expected(name: &str, file: &str, target: &str) -> Result<(), SigV4Error> {
     let path = target.split('?').next().unwrap_or_default();
     let other_spellings = path != "/" && (path.contains("//") || path.contains("/."));
-    if name != "post-sts-header-after" && context["credentials"]["token"].is_string() || name.contains("sts")
-    {
-        Err(SigV4Error::SecurityToken)
-    } else if other_spellings {
-        Err(SigV4Error::AmbiguousPath)
-    } else {
-        Ok(())
+    match (name, file) {
+        ("post-sts-header-after", "header-signed-request.txt") => {
+            Err(SigV4Error::UnsignedHeader("x-amz-security-token".to_owned()))
+        }
+        ("post-sts-header-after", _) => Err(SigV4Error::Mismatch),
+        _ if other_spellings => Err(SigV4Error::AmbiguousPath),
+        _ => Ok(()),
     }
 }
 
@@ -64,7 +65,7 @@ fn every_published_vector_is_judged_as_aws_does_or_refused_for_a_reason() {
             let request = parse(&read(file)).unwrap_or_else(|| panic!("{name}/{file}"));
             let target = request.uri().to_string();
             let verdict = judge(&verifier, secret, &request, VECTOR_TIME);
-            assert_eq!(verdict, expected(&name, &context, &target), "{name}/{file}: {target}");
+            assert_eq!(verdict, expected(&name, file, &target), "{name}/{file}: {target}");
             let other = judge(&verifier, "another secret", &request, VECTOR_TIME);
             assert!(other.is_err(), "{name}/{file}");
             judged += 1;

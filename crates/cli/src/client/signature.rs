@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use agentcore_auth::Trust;
 use agentcore_auth::keys::is_access_key_id;
 use agentcore_protocol::{Clock, SystemClock};
 use aws_credential_types::Credentials;
@@ -10,9 +11,7 @@ use aws_sigv4::sign::v4;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Request};
 
-use super::credentials::{self, NoCredentials};
-
-const DEFAULT_REGION: &str = "us-east-1";
+use super::credentials::{self, DEFAULT_REGION, Found, NoCredentials};
 
 /// What requests are signed with.
 #[derive(Debug, Clone)]
@@ -37,13 +36,11 @@ impl Signer {
         Some(Self { credentials, region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()) })
     }
 
-    /// The credentials of whoever runs this, wherever AWS's tools would find them without a network.
-    pub(crate) fn of_chain(region: Option<&str>) -> Result<Self, NoCredentials> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let credentials = credentials::find(variable)?;
-        let region = region.map(str::to_owned);
-        let region = region.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-        let region = region.or_else(|| credentials::region(variable));
+    /// The credentials of whoever runs this, wherever AWS's tools would find them, for a region or for theirs.
+    /// `trust` is whom to believe who hands them out, instead of whom the system does.
+    pub(crate) async fn of_chain(trust: Option<Trust>, region: Option<&str>) -> Result<Self, NoCredentials> {
+        let Found { credentials, region: theirs } = credentials::find(trust, region).await?;
+        let region = region.map(str::to_owned).or(theirs);
         Ok(Self { credentials, region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()) })
     }
 

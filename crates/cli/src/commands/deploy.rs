@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::launch::Args;
-use crate::client::{ClientError, HostClient, Signer, escape};
+use crate::client::{ClientError, HostClient, escape};
 use crate::config::agent::AgentEntry;
 use crate::config::entrypoint::EntrypointKind;
 use crate::config::launchable::{Launchable, lifecycle};
@@ -39,7 +39,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCo
     let mut project = context.project()?;
     let (name, entry) = project.agent(args.agent.as_deref())?;
     let launchable = Launchable::of(&project, &name, &entry, args.lifecycle())?;
-    let client = context.client(endpoint.clone()).signed_by(Some(Signer::of_chain(entry.region())?));
+    let signer = context.signer(entry.region()).await?;
+    let client = context.client(endpoint.clone()).signed_by(Some(signer));
 
     let waiting = Waiting::for_what("packing and uploading the code");
     let (packing, folder) = (launchable.clone(), project.folder().to_owned());

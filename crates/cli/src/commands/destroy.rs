@@ -80,7 +80,7 @@ async fn plan(args: &Args, context: &Context, project: &Project) -> anyhow::Resu
     let here = if remote.is_some() { context.host_of(project) } else { Some(context.host()) };
     let deployed = match remote {
         Some(remote) => {
-            let client = remote.runtimes(context)?;
+            let client = remote.runtimes(context).await?;
             Some((remote, client))
         }
         None => None,

@@ -85,7 +85,7 @@ async fn there(
     context: &Context,
 ) -> anyhow::Result<Result<Value, ClientError>> {
     let token = args.bearer_token.as_deref().filter(|token| !token.is_empty());
-    let client = remote.agents(context, token.is_some())?;
+    let client = remote.agents(context, token.is_some()).await?;
     let url = client.url(&remote.path("stopruntimesession"), &[("qualifier", Some("DEFAULT"))]);
     let mut request = Request::post(url)
         .header(SESSION_ID, session)

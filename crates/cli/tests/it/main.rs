@@ -8,6 +8,7 @@
 
 mod account;
 mod attacks;
+mod credentials;
 mod deploying;
 mod escape;
 mod invoking;

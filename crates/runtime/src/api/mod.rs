@@ -64,7 +64,7 @@ pub(crate) struct Api {
     pub(crate) audit: AuditLog,
     pub(crate) authorizers: Authorizers,
     pub(crate) manager: Arc<Manager>,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) store: Store,
     pub(crate) journals: Arc<Journals>,
     pub(crate) clock: HostClock,

@@ -8,7 +8,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::session::Manager;
 
 /// Registers the agents that the host is told of.
-pub(super) async fn register(options: &HostOptions, registry: &Registry) -> Result<(), HostError> {
+pub(super) async fn register(options: &HostOptions, registry: &Arc<Registry>) -> Result<(), HostError> {
     for definition in &options.agents {
         registry.register(definition.clone()).await.map_err(|error| match error {
             RegistryError::Store(error) => HostError::Store(error),

@@ -99,7 +99,7 @@ impl Catalogue {
             created_at: at,
             last_version: 1,
             tags,
-            versions: BTreeMap::from([(1, Version { settings, definition, created_at: at })]),
+            versions: BTreeMap::from([(1, Arc::new(Version { settings, definition, created_at: at }))]),
             endpoints: BTreeMap::new(),
         };
         runtime.follow_newest(at);
@@ -140,7 +140,8 @@ impl Runtime {
         }
         let mut runtime = self.clone();
         runtime.last_version += 1;
-        runtime.versions.insert(runtime.last_version, Version { settings, definition, created_at: at });
+        let version = Version { settings, definition, created_at: at };
+        runtime.versions.insert(runtime.last_version, Arc::new(version));
         runtime.follow_newest(at);
         Ok(runtime)
     }

@@ -15,13 +15,13 @@ const KEPT: usize = 100;
 
 impl Registry {
     /// Registers an agent, or its new definition as the next version.
-    pub(crate) async fn register(&self, definition: AgentDefinition) -> Result<(), RegistryError> {
+    pub(crate) async fn register(self: &Arc<Self>, definition: AgentDefinition) -> Result<(), RegistryError> {
         let decide = |catalogue: &Catalogue, at| Ok((registered(catalogue, definition, at)?, Value::Null));
         self.change(None, decide).await.map(drop)
     }
 
     /// Forgets what is served under a name: a runtime, or an endpoint of one. Its sessions end.
-    pub(crate) async fn forget(&self, served_as: &str) -> Result<(), RegistryError> {
+    pub(crate) async fn forget(self: &Arc<Self>, served_as: &str) -> Result<(), RegistryError> {
         let (name, endpoint) = served_as.split_once('@').unwrap_or((served_as, DEFAULT_ENDPOINT));
         let decide = |catalogue: &Catalogue, _| {
             let runtime = catalogue.runtime(name)?;
@@ -57,7 +57,7 @@ fn registered(
     }
     let mut runtime = (**known).clone();
     if let Some(version) = runtime.versions.get_mut(&number) {
-        version.definition = definition;
+        Arc::make_mut(version).definition = definition;
     }
     Ok(Change::Put(Arc::new(runtime)))
 }

@@ -27,6 +27,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::carried_on::carried_on;
 use crate::key::Principal;
 use crate::session::{Agent, Manager};
 use crate::store::{Store, StoreError, Write};
@@ -71,7 +72,7 @@ pub(crate) struct Registry {
     departures: Arc<Departures>,
     catalogue: RwLock<Catalogue>,
     /// Held by whoever changes something, from the decision until it is on disk.
-    changing: Mutex<()>,
+    changing: Arc<Mutex<()>>,
 }
 
 impl Registry {
@@ -82,16 +83,16 @@ impl Registry {
         clock: HostClock,
         identity: AwsIdentity,
         (uploads, departures): (Uploads, Arc<Departures>),
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Arc<Self>, StoreError> {
         let catalogue = Catalogue::new(identity, store.runtimes().await?);
         let runtimes: Vec<_> = catalogue.runtimes().cloned().collect();
-        let (catalogue, changing) = (RwLock::new(catalogue), Mutex::default());
+        let (catalogue, changing) = (RwLock::new(catalogue), Arc::default());
         let uploads = Arc::new(uploads);
         let registry = Self { store, manager, clock, uploads, departures, catalogue, changing };
         for runtime in runtimes {
             registry.serve(&runtime).await?;
         }
-        Ok(registry)
+        Ok(Arc::new(registry))
     }
 
     /// Goes on with the end of agents that were deleted, of whom an earlier host has left something.
@@ -131,13 +132,14 @@ impl Registry {
     }
 
     /// Changes something. `decide` says what, and what to answer; with a token that is known,
-    /// nothing is changed and the answer is the earlier one.
+    /// nothing is changed and the answer is the earlier one. What was decided is done even if whoever
+    /// asked for it leaves: what is on disk and what is in memory are the same.
     pub(crate) async fn change(
-        &self,
+        self: &Arc<Self>,
         token: Option<Token>,
         decide: impl FnOnce(&Catalogue, Timestamp) -> Result<(Change, Value), RegistryError>,
     ) -> Result<Value, RegistryError> {
-        let _one_at_a_time = self.changing.lock().await;
+        let one_at_a_time = self.changing.clone().lock_owned().await;
         if let Some(token) = &token
             && let Some(known) = self.store.answered(token.scope.clone(), token.token.clone()).await?
         {
@@ -151,9 +153,22 @@ impl Registry {
         let (change, answer) = decide(&self.catalogue(), at)?;
         self.await_names_of(&change).await?;
         let answered = token.map(|token| Answered { token, answer: answer.to_string(), at });
-        self.store.write(Write::Catalogue { change: change.clone(), answered }).await?;
-        self.apply(change).await?;
+        let registry = self.clone();
+        let done = async move {
+            let _one_at_a_time = one_at_a_time;
+            registry.carry_out(change, answered).await
+        };
+        carried_on(done, |_| async {}).await?;
         Ok(answer)
+    }
+
+    async fn carry_out(&self, change: Change, answered: Option<Answered>) -> Result<(), StoreError> {
+        let before = match &change {
+            Change::Put(runtime) => self.catalogue().runtime(&runtime.id).ok().cloned(),
+            Change::Delete(_) | Change::Nothing => None,
+        };
+        self.store.write(Write::Catalogue { before, change: change.clone(), answered }).await?;
+        self.apply(change).await
     }
 
     /// Makes what is on disk true in memory, and for the sessions.

@@ -26,7 +26,8 @@ pub(crate) struct Runtime {
     /// The highest version there ever was: no number is used twice.
     pub(crate) last_version: u32,
     pub(crate) tags: Tags,
-    pub(crate) versions: BTreeMap<u32, Version>,
+    /// Shared with what the runtime was before a change, by which the store sees what is new.
+    pub(crate) versions: BTreeMap<u32, Arc<Version>>,
     pub(crate) endpoints: BTreeMap<String, Endpoint>,
 }
 
@@ -61,7 +62,7 @@ impl Runtime {
 
     /// The newest version and its number.
     pub(crate) fn newest(&self) -> Option<(u32, &Version)> {
-        self.versions.last_key_value().map(|(number, version)| (*number, version))
+        self.versions.last_key_value().map(|(number, version)| (*number, &**version))
     }
 
     /// Has `DEFAULT` follow the newest version.

@@ -1,6 +1,7 @@
 //! Agent runtimes in the store: read as a whole, written one at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use agentcore_protocol::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -64,7 +65,7 @@ impl Store {
     }
 }
 
-fn versions(connection: &Connection, runtime: &str) -> Result<BTreeMap<u32, Version>, StoreError> {
+fn versions(connection: &Connection, runtime: &str) -> Result<BTreeMap<u32, Arc<Version>>, StoreError> {
     let mut query = connection.prepare_cached(
         "SELECT version, settings, definition, created_at FROM runtime_versions WHERE runtime = ?1",
     )?;
@@ -77,7 +78,7 @@ fn versions(connection: &Connection, runtime: &str) -> Result<BTreeMap<u32, Vers
         };
         let definition = from_json(&row.get::<_, String>(2)?)?;
         let created_at = timestamp(row.get(3)?);
-        versions.insert(row.get(0)?, Version { settings, definition, created_at });
+        versions.insert(row.get(0)?, Arc::new(Version { settings, definition, created_at }));
     }
     Ok(versions)
 }
@@ -106,11 +107,12 @@ fn endpoints(connection: &Connection, runtime: &str) -> Result<BTreeMap<String, 
 /// Carries out a change, and remembers the answer to its request.
 pub(super) fn change(
     connection: &Connection,
+    before: Option<&Runtime>,
     change: &Change,
     answered: Option<&Answered>,
 ) -> Result<(), StoreError> {
     match change {
-        Change::Put(runtime) => put(connection, runtime)?,
+        Change::Put(runtime) => put(connection, before, runtime)?,
         Change::Delete(id) => {
             connection.prepare_cached("DELETE FROM runtimes WHERE id = ?1")?.execute([id])?;
         }
@@ -119,8 +121,8 @@ pub(super) fn change(
     answered.map_or(Ok(()), |answered| remember(connection, answered))
 }
 
-/// Writes a runtime as a whole: it is small, and changes seldom.
-fn put(connection: &Connection, runtime: &Runtime) -> Result<(), StoreError> {
+/// Writes what of a runtime is not as it was `before`.
+fn put(connection: &Connection, before: Option<&Runtime>, runtime: &Runtime) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO runtimes (id, name, created_at, last_version, tags) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -133,15 +135,38 @@ fn put(connection: &Connection, runtime: &Runtime) -> Result<(), StoreError> {
             runtime.last_version,
             to_json(&runtime.tags)?
         ])?;
-    connection.prepare_cached("DELETE FROM runtime_versions WHERE runtime = ?1")?.execute([&runtime.id])?;
+    put_versions(connection, before, runtime)?;
+    put_endpoints(connection, runtime)
+}
+
+/// There may be a thousand versions, of which a change adds one: the others are not touched.
+fn put_versions(
+    connection: &Connection,
+    before: Option<&Runtime>,
+    runtime: &Runtime,
+) -> Result<(), StoreError> {
+    let none = BTreeMap::new();
+    let known = before.map_or(&none, |before| &before.versions);
+    let mut delete =
+        connection.prepare_cached("DELETE FROM runtime_versions WHERE runtime = ?1 AND version = ?2")?;
+    for number in known.keys().filter(|number| !runtime.versions.contains_key(number)) {
+        delete.execute(params![runtime.id, number])?;
+    }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO runtime_versions (runtime, version, settings, definition, created_at)
+        "INSERT OR REPLACE INTO runtime_versions (runtime, version, settings, definition, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for (number, Version { settings, definition, created_at }) in &runtime.versions {
+    let is_new = |number, version| !known.get(number).is_some_and(|known| Arc::ptr_eq(known, version));
+    for (number, version) in runtime.versions.iter().filter(|(number, version)| is_new(*number, *version)) {
+        let Version { settings, definition, created_at } = &**version;
         let (settings, definition) = (to_json(settings)?, to_json(definition)?);
         insert.execute(params![runtime.id, number, settings, definition, millis(*created_at)])?;
     }
+    Ok(())
+}
+
+/// There are ten at most.
+fn put_endpoints(connection: &Connection, runtime: &Runtime) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM runtime_endpoints WHERE runtime = ?1")?.execute([&runtime.id])?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO runtime_endpoints (runtime, name, id, version, description, tags, created_at, updated_at)

@@ -142,30 +142,59 @@ fn runtime() -> Runtime {
         created_at: at(1),
         last_version: 3,
         tags: [("team".to_owned(), "red".to_owned())].into(),
-        versions: [(1, version)].into(),
+        versions: [(1, Arc::new(version))].into(),
         endpoints: [("prod".to_owned(), endpoint)].into(),
     }
 }
 
-async fn change(store: &Store, change: crate::registry::Change) {
-    store.write(Write::Catalogue { change, answered: None }).await.unwrap();
+async fn change(store: &Store, before: Option<&Arc<Runtime>>, change: crate::registry::Change) {
+    store.write(Write::Catalogue { before: before.cloned(), change, answered: None }).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_runtime_is_kept_as_it_is_and_goes_with_all_it_has() {
     use crate::registry::Change;
     let (_folder, store) = open().await;
-    let mut runtime = runtime();
-    change(&store, Change::Put(Arc::new(runtime.clone()))).await;
-    assert_eq!(store.runtimes().await.unwrap(), [runtime.clone()]);
-    let mut version = runtime.versions[&1].clone();
-    version.definition.args.push("--fast".into());
-    runtime.versions.insert(2, version);
-    runtime.endpoints.clear();
-    change(&store, Change::Put(Arc::new(runtime.clone()))).await;
-    assert_eq!(store.runtimes().await.unwrap(), [runtime.clone()]);
-    change(&store, Change::Delete(runtime.id)).await;
+    let first = Arc::new(runtime());
+    change(&store, None, Change::Put(first.clone())).await;
+    assert_eq!(store.runtimes().await.unwrap(), [(*first).clone()]);
+    let mut second = (*first).clone();
+    let mut version = second.versions[&1].clone();
+    Arc::make_mut(&mut version).definition.args.push("--fast".into());
+    second.versions.insert(2, version);
+    second.endpoints.clear();
+    let second = Arc::new(second);
+    change(&store, Some(&first), Change::Put(second.clone())).await;
+    assert_eq!(store.runtimes().await.unwrap(), [(*second).clone()]);
+    let mut third = (*second).clone();
+    third.versions.remove(&1);
+    Arc::make_mut(third.versions.get_mut(&2).unwrap()).definition.args.clear();
+    let third = Arc::new(third);
+    change(&store, Some(&second), Change::Put(third.clone())).await;
+    assert_eq!(store.runtimes().await.unwrap(), [(*third).clone()]);
+    change(&store, None, Change::Delete(third.id.clone())).await;
     assert!(store.runtimes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_version_more_writes_no_other_again() {
+    use crate::registry::Change;
+    let (folder, store) = open().await;
+    let mut many = runtime();
+    let version = many.versions[&1].clone();
+    many.versions.extend((2..500).map(|number| (number, version.clone())));
+    let before = Arc::new(many);
+    change(&store, None, Change::Put(before.clone())).await;
+    // What nothing but a write of it would bring back.
+    let spoilt = Connection::open(folder.path().join("db")).unwrap();
+    spoilt.execute("UPDATE runtime_versions SET created_at = 7 WHERE version < 500", []).unwrap();
+    let mut after = (*before).clone();
+    after.versions.insert(500, Arc::new(Version { created_at: at(9), ..(*version).clone() }));
+    change(&store, Some(&before), Change::Put(Arc::new(after))).await;
+    let [runtime] = &*store.runtimes().await.unwrap() else { panic!("not one") };
+    let written: Vec<_> =
+        runtime.versions.iter().filter(|(_, version)| version.created_at != at(7)).collect();
+    assert_eq!(written.iter().map(|(number, _)| **number).collect::<Vec<_>>(), [500]);
 }
 
 #[tokio::test]
@@ -193,7 +222,7 @@ async fn an_answer_is_kept_with_its_change_for_a_day() {
     let answer = async |token: &str, millis| {
         let token = Token { scope: "local create".into(), token: token.into(), request: "{}".into() };
         let answered = Some(Answered { token, answer: "1".into(), at: at(millis) });
-        store.write(Write::Catalogue { change: Change::Nothing, answered }).await.unwrap();
+        store.write(Write::Catalogue { before: None, change: Change::Nothing, answered }).await.unwrap();
     };
     let known = async |token: &str| {
         store.answered("local create".into(), token.into()).await.unwrap().map(|known| known.answer)

@@ -12,7 +12,7 @@ use super::{StoreError, invocations, runtimes};
 use crate::invocations::{End, Head, NewInvocation};
 use crate::key::Principal;
 use crate::options::Retention;
-use crate::registry::{Answered, Change};
+use crate::registry::{Answered, Change, Runtime};
 use crate::session::reason::StopReason;
 
 /// One write.
@@ -20,9 +20,9 @@ use crate::session::reason::StopReason;
 pub(crate) enum Write {
     /// Nothing; its acknowledgement tells that all before it is on disk.
     Nothing,
-    /// Change an agent runtime, and remember what was answered. What the sessions of one that is
-    /// deleted did stays until it is too old.
-    Catalogue { change: Change, answered: Option<Answered> },
+    /// Change an agent runtime, which is on record as it was `before`, and remember what was answered.
+    /// What the sessions of one that is deleted did stays until it is too old.
+    Catalogue { before: Option<Arc<Runtime>>, change: Change, answered: Option<Answered> },
     /// Remember the session of those who name none, unless there is one.
     DefaultSession { principal: Principal, agent: String, session: SessionId },
     /// Note that an incarnation is about to be started.
@@ -58,7 +58,9 @@ impl Write {
     pub(super) fn apply(&self, connection: &Connection) -> Result<(), StoreError> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Catalogue { change, answered } => runtimes::change(connection, change, answered.as_ref()),
+            Self::Catalogue { before, change, answered } => {
+                runtimes::change(connection, before.as_deref(), change, answered.as_ref())
+            }
             Self::DefaultSession { principal, agent, session } => {
                 connection
                     .prepare_cached("INSERT OR IGNORE INTO default_sessions VALUES (?1, ?2, ?3)")?

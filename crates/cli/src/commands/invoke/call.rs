@@ -85,9 +85,14 @@ fn deployed(args: &Args, context: &Context) -> anyhow::Result<Option<(Project, R
 }
 
 /// A call of AWS's API.
-fn deployed_call(args: &Args, context: &Context, project: Project, remote: Remote) -> anyhow::Result<Call> {
+async fn deployed_call(
+    args: &Args,
+    context: &Context,
+    project: Project,
+    remote: Remote,
+) -> anyhow::Result<Call> {
     let has_token = args.bearer_token.as_deref().is_some_and(|token| !token.is_empty());
-    let client = remote.agents(context, has_token)?;
+    let client = remote.agents(context, has_token).await?;
     let url = client.url(&remote.path("invocations"), &[("qualifier", Some("DEFAULT"))]);
     let (agent, entry) = project.agent(Some(&remote.name))?;
     let remembered = entry.session_id().and_then(|id| id.parse().ok());
@@ -124,7 +129,7 @@ impl Call {
     pub(super) async fn of(args: &Args, context: &Context) -> anyhow::Result<Self> {
         match deployed(args, context)? {
             _ if args.dev => Ok(dev_call(args, context)),
-            Some((project, remote)) => deployed_call(args, context, project, remote),
+            Some((project, remote)) => deployed_call(args, context, project, remote).await,
             None => hosted_call(args, context).await,
         }
     }

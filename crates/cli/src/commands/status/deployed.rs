@@ -34,7 +34,7 @@ pub(super) async fn ask(remote: &Remote, context: &Context) -> anyhow::Result<(S
 }
 
 async fn runtime(remote: &Remote, context: &Context) -> anyhow::Result<Value> {
-    let asked = remote.runtimes(context)?.call(Method::GET, &remote.runtime_path(), Vec::new()).await;
+    let asked = remote.runtimes(context).await?.call(Method::GET, &remote.runtime_path(), Vec::new()).await;
     asked.map_err(|error| remote.explain(error))
 }
 

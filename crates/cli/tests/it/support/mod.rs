@@ -158,22 +158,20 @@ impl Project {
         let copy = self.somebody.as_ref().map(|user| user.programs.path().join("agentcore"));
         let mut command = self.program(&copy.unwrap_or_else(|| agentcore().into()));
         command.args(arguments).current_dir(self.path()).kill_on_drop(true).stdin(Stdio::null());
-        for variable in [
-            "AGENTCORE_ENDPOINT",
-            "AGENTCORE_LOG",
-            "AWS_CA_BUNDLE",
-            "VIRTUAL_ENV",
-            "BEDROCK_AGENTCORE_BEARER_TOKEN",
-        ] {
+        for variable in
+            ["AGENTCORE_ENDPOINT", "AGENTCORE_LOG", "VIRTUAL_ENV", "BEDROCK_AGENTCORE_BEARER_TOKEN"]
+        {
             command.env_remove(variable);
         }
         // Nor are their credentials.
         command.env("HOME", self.path());
-        for variable in
-            ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"]
-        {
-            command.env_remove(variable);
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(variable);
+            }
         }
+        // Nor are those of the machine that it runs on, for which a command would wait.
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
         // No host of whoever runs the tests is ever found.
         command.env("XDG_STATE_HOME", self.path().join("no-state"));
         command

@@ -1,9 +1,11 @@
 //! Runtimes, versions, endpoints, tags: what they are after a restart, and for sessions.
 
 use std::path::Path;
+use std::time::Duration;
 
 use agentcore_protocol::headers::SESSION_ID;
 use agentcore_sandbox::NetworkMode;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::{call, error};
@@ -65,6 +67,39 @@ async fn what_is_registered_outlives_the_host() {
 
 async fn list(host: &TestHost) -> Vec<Value> {
     call(host, "POST /runtimes/", &[], "").await.json()["agentRuntimes"].as_array().unwrap().clone()
+}
+
+/// Of all operations on a runtime, AWS's model of this one alone has no ResourceNotFoundException.
+#[tokio::test(start_paused = true)]
+async fn endpoints_of_nothing_are_refused_as_the_model_says() {
+    let host = host().await;
+    let refused = call(&host, "POST /runtimes/nobody-0000000000/runtime-endpoints/", &[], "").await;
+    let told = error(&refused, 400, "ValidationException");
+    assert_eq!(told["fieldList"][0]["name"], "agentRuntimeId", "{told}");
+    let refused = call(&host, "POST /runtimes/nobody-0000000000/versions/", &[], "").await;
+    error(&refused, 404, "ResourceNotFoundException");
+    host.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whenever_a_caller_leaves_what_is_registered_is_what_is_on_disk() {
+    let host = host().await;
+    for looks in 0..20 {
+        let new = request(&host, json!({"agentRuntimeName": format!("left_{looks}")}));
+        let mut creating = Box::pin(call(&host, "PUT /runtimes/", &[], new));
+        for _ in 0..looks {
+            if (&mut creating).now_or_never().is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let registered = list(&host).await;
+    assert!(registered.len() > 1, "{registered:?}");
+    let host = host.restart().await;
+    assert_eq!(list(&host).await, registered);
+    host.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use super::view;
 use crate::agent::is_agent_name;
 use crate::api::Api;
 use crate::api::caller::Caller;
-use crate::registry::Change;
+use crate::registry::{Change, RegistryError};
 
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
@@ -74,7 +74,9 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, AwsError> {
     let page = Page::of(&uri)?;
     let catalogue = api.registry.catalogue();
-    let runtime = catalogue.runtime(&runtime)?;
+    // Of all operations on a runtime, the model of this one alone knows no ResourceNotFoundException.
+    let unknown = |error: RegistryError| AwsError::invalid("agentRuntimeId", error.to_string());
+    let runtime = catalogue.runtime(&runtime).map_err(unknown)?;
     let shown = runtime
         .endpoints
         .iter()
