@@ -63,6 +63,11 @@ impl Parcel {
         }
     }
 
+    /// Whether there is more, which is taken, or nothing to come: whoever waits does not wait any longer.
+    pub(crate) fn has_come(&mut self, socket: impl AsFd) -> bool {
+        !self.bytes.is_empty() || self.receive(socket, MsgFlags::MSG_DONTWAIT).is_ok()
+    }
+
     /// Waits for everything, until the other side has nothing more to say.
     pub(crate) fn rest(&mut self, socket: impl AsFd) -> io::Result<()> {
         while self.receive(&socket, MsgFlags::empty())? > 0 {}
@@ -94,6 +99,16 @@ mod tests {
         let mut text = String::new();
         File::from(parcel.descriptors.pop().unwrap()).read_to_string(&mut text).unwrap();
         assert_eq!(text, "inside");
+    }
+
+    #[test]
+    fn what_has_come_is_seen_without_waiting() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut parcel = Parcel::default();
+        assert!(!parcel.has_come(&theirs));
+        ours.write_all(b"here").unwrap();
+        assert!(parcel.has_come(&theirs) && parcel.has_come(&theirs));
+        assert_eq!(parcel.bytes, b"here");
     }
 
     #[test]

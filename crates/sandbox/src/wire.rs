@@ -6,9 +6,26 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::CgroupRoots;
 use crate::folder::InitRecord;
 use crate::walls::{NetworkMode, Walls};
 use crate::{ExitStatus, ProcessOptions, ResourceLimits, SandboxSpec};
+
+/// What init is told before there is an order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Outlook {
+    /// Below which control groups limits are enforced.
+    pub(crate) cgroups: CgroupRoots,
+    /// What the order will probably ask for; none if it comes at once.
+    pub(crate) expected: Option<Expected>,
+}
+
+/// What can be made before there is an order, by what it depends on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Expected {
+    pub(crate) walls: Walls,
+    pub(crate) network: NetworkMode,
+}
 
 /// What init is to start. Paths are `OsString`s because serde keeps those whole even when they are
 /// not UTF-8.

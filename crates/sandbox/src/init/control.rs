@@ -147,6 +147,7 @@ fn start(surroundings: &Surroundings, shell: Vec<u8>, descriptors: Vec<OwnedFd>)
         cgroups: &surroundings.cgroups,
         shield: surroundings.shield.as_ref(),
         enclosure: surroundings.enclosure.as_deref(),
+        furnishing: None,
         seal: &surroundings.seal,
         processes: surroundings.processes,
         disk_bytes: surroundings.disk_bytes,

@@ -9,33 +9,27 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use agentcore_protocol::agent::DEFAULT_PORT;
-use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, setsid};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin};
 
-use super::KILL_SIGNAL;
 use super::addresses::Addresses;
 use super::agent;
 use super::clock::monotonic;
 use super::control::{Control, Surroundings};
 use super::disk::DiskWatch;
 use super::door::Door;
+use super::enclose::enclose;
 use super::output::Output;
 use super::place::Place;
 use super::port::ClaimedPort;
 use super::reactor::{Reactor, SIGNALS};
-use super::shield::Shield;
+use super::ready::{Ready, kill_descendants};
 use super::spawn::{self, Program, SpawnError};
 use super::supervisor::Supervisor;
 use crate::ResourceLimits;
-use crate::cgroup::{CgroupRoots, Leaf};
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::{RotatedLog, open_for_appending};
 use crate::parcel::Parcel;
-use crate::proc::Proc;
-use crate::walls::enclosure::Design;
-use crate::walls::{Enclosure, Seal};
+use crate::walls::{Enclosure, Furnishing, Prepared, Seal};
 use crate::wire::{InStep, Order, Reply, Step, StepError};
 
 /// Our own processes among those that a session's bound is on: init, the inner one, and whoever puts up
@@ -44,14 +38,6 @@ const OURS_BEHIND_WALLS: u64 = 8;
 
 /// The agent could not be started, and the host has been told why.
 pub(super) struct Failed;
-
-/// An init that has no agent yet.
-struct Ready {
-    signals: SignalFd,
-    roots: CgroupRoots,
-    cgroups: Leaf,
-    shield: Option<Shield>,
-}
 
 /// Gets ready, waits for what the host orders, and starts it; `None` if no order comes.
 pub(super) fn begin() -> Result<Option<Supervisor>, Failed> {
@@ -79,25 +65,14 @@ fn take_descriptors() -> io::Result<UnixStream> {
 
 fn start(host: &UnixStream) -> Result<Option<(Supervisor, InitRecord)>, SpawnError> {
     let mut said = Parcel::default();
-    let Some(ready) = get_ready(host, &mut said).map_err(SpawnError::Setup)? else { return Ok(None) };
+    let Some(ready) = Ready::get(host, &mut said).map_err(SpawnError::Setup)? else { return Ok(None) };
     match wait_for_order(host, said) {
         Ok(Some((order, lock))) => carry_out(ready, order, lock).map(Some),
         none => {
-            ready.cgroups.leave();
+            ready.leave();
             none.map(|_| None).map_err(SpawnError::Setup)
         }
     }
-}
-
-// All that takes time and is the same for every agent.
-fn get_ready(host: &UnixStream, said: &mut Parcel) -> Result<Option<Ready>, StepError> {
-    let signals = become_init().in_step(Step::BecomeInit)?;
-    let Some(roots) = said.line(host).in_step(Step::ReadOrder)? else { return Ok(None) };
-    let roots = serde_json::from_slice(&roots).in_step(Step::ReadOrder)?;
-    let cgroups = Leaf::reserve(&roots);
-    // Where it is not allowed, init may be taken for what uses the memory, and its agent ends with it.
-    let shield = if cgroups.shares_memory() { Shield::take_up().ok() } else { None };
-    Ok(Some(Ready { signals, roots, cgroups, shield }))
 }
 
 // The lock comes with it. Half an order, of a host that died over it, is not carried out.
@@ -123,7 +98,7 @@ fn carry_out(mut ready: Ready, order: Order, lock: OwnedFd) -> Result<(Superviso
     match launched {
         Ok((start, output, pid)) => start.into_supervisor(ready, output, pid).map_err(SpawnError::Setup),
         Err(error) => {
-            ready.cgroups.leave();
+            ready.leave();
             Err(error)
         }
     }
@@ -149,6 +124,7 @@ struct Start {
     control: UnixListener,
     port: ClaimedPort,
     enclosure: Option<Rc<Enclosure>>,
+    furnishing: Option<Furnishing>,
     seal: Seal,
     env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 }
@@ -160,6 +136,10 @@ fn prepare(ready: &mut Ready, mut order: Order, lock: OwnedFd) -> Result<Start, 
     let said = open_for_appending(&folder).in_step(Step::OpenLog)?;
     dup2_stderr(said).in_step(Step::OpenLog)?;
     let limits = ResourceLimits::from(order.limits);
+    if folder.work().exists() {
+        // What is in there belongs to whoever had a life here before.
+        ready.prepared.take().into_iter().for_each(Prepared::throw_away);
+    }
     agent::make_folders(&folder).in_step(Step::MakeFolders)?;
     agent::write_launcher(&folder, &order.args).in_step(Step::MakeFolders)?;
     agent::link_code(order.code.as_ref(), &folder.work()).in_step(Step::LinkCode)?;
@@ -168,27 +148,12 @@ fn prepare(ready: &mut Ready, mut order: Order, lock: OwnedFd) -> Result<Start, 
     let control = bind(folder.control()).in_step(Step::BindSocket)?;
     let port = ClaimedPort::any().in_step(Step::ClaimPort)?;
     let seal = Seal::of(&order, &folder, port.number()).in_step(Step::FilterSystemCalls)?;
-    let enclosure = enclose(&order, &folder)?;
+    let (enclosure, furnishing) = enclose(ready.prepared.take(), &order, &folder)?;
     let ours = if enclosure.is_some() { OURS_BEHIND_WALLS } else { 1 };
     let bound = ready.cgroups.bound(&ready.roots, &group_name(&folder), &limits, ours);
     bound.in_step(Step::MakeCgroup)?;
     let env = agent::environment(&mut order, &folder, port.number());
-    Ok(Start { folder, order, limits, lock, log, socket, control, port, enclosure, seal, env })
-}
-
-// The walls around whatever will run here.
-fn enclose(order: &Order, folder: &IncarnationFolder) -> Result<Option<Rc<Enclosure>>, StepError> {
-    let design = Design::of(order, folder).in_step(Step::OpenRoot)?;
-    agent::give_folders(folder, design.identity).in_step(Step::MakeFolders)?;
-    // What carries its network may be there already.
-    let made = design.is_enclosed().then(|| Enclosure::make(design).map(Rc::new)).transpose();
-    made.inspect_err(|_| kill_descendants())
-}
-
-fn kill_descendants() {
-    for pid in Proc::default().descendants(std::process::id().cast_signed()) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
+    Ok(Start { folder, order, limits, lock, log, socket, control, port, enclosure, furnishing, seal, env })
 }
 
 impl Start {
@@ -217,6 +182,7 @@ impl Start {
             cgroups: &ready.cgroups,
             shield: ready.shield.as_ref(),
             enclosure: self.enclosure.as_deref(),
+            furnishing: self.furnishing.as_ref(),
             seal: &self.seal,
             processes: self.bound_on_processes(),
             disk_bytes: self.limits.disk_bytes,
@@ -229,11 +195,13 @@ impl Start {
     }
 
     fn into_supervisor(
-        self,
+        mut self,
         ready: Ready,
         output: OwnedFd,
         agent: nix::unistd::Pid,
     ) -> Result<(Supervisor, InitRecord), StepError> {
+        // What it held of the machine is inside.
+        drop(self.furnishing.take());
         let processes = self.bound_on_processes();
         let record = InitRecord {
             boot_id: self.order.boot_id,
@@ -287,24 +255,6 @@ impl Start {
         };
         Ok((supervisor, record))
     }
-}
-
-fn become_init() -> io::Result<SignalFd> {
-    // The whole sandbox is one session, away from the host's terminal. One, because each costs some
-    // milliseconds where the scheduler groups by session (CONFIG_SCHED_AUTOGROUP).
-    setsid()?;
-    set_child_subreaper(true)?;
-    let mut watched = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, KILL_SIGNAL] {
-        watched.add(signal);
-    }
-    let mut blocked = watched;
-    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
-        blocked.add(signal);
-    }
-    // Only the host ends a sandbox, and only by the signals above.
-    blocked.thread_block()?;
-    Ok(SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
 fn bind(path: PathBuf) -> io::Result<UnixListener> {

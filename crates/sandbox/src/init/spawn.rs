@@ -22,13 +22,14 @@ use nix::unistd::{
     ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, getpid, getppid, pipe2,
     setpgid,
 };
+use serde::{Deserialize, Serialize};
 
 use super::disk;
 use super::shield::Shield;
 use crate::cgroup::Leaf;
 use crate::walls::sys::{self, Cloned};
-use crate::walls::{Enclosure, Seal};
-use crate::wire::{InStep, Step, StepError};
+use crate::walls::{Enclosure, Furnishing, Seal};
+use crate::wire::{Failure, InStep, Step, StepError};
 
 /// Where systemd's protocol has the first socket.
 const FIRST_SOCKET: i32 = 3;
@@ -46,6 +47,8 @@ pub(super) struct Program<'a> {
     pub(super) shield: Option<&'a Shield>,
     /// What it runs inside of, if anything.
     pub(super) enclosure: Option<&'a Enclosure>,
+    /// What it puts inside before anything else, and closes: the first program alone.
+    pub(super) furnishing: Option<&'a Furnishing>,
     pub(super) seal: &'a Seal,
     /// The session's bound on processes, for where those of its user are its own.
     pub(super) processes: Option<u64>,
@@ -78,7 +81,7 @@ pub(super) fn spawn(program: Program<'_>) -> Result<Pid, SpawnError> {
         ForkResult::Child => {
             let mut report = report.into();
             let error = become_program(program, parent, &mut report);
-            say(&mut report, &Word::Failed(error));
+            say(&mut report, &Word::of(error));
             sys::leave(127)
         }
         ForkResult::Parent { child } => {
@@ -89,13 +92,14 @@ pub(super) fn spawn(program: Program<'_>) -> Result<Pid, SpawnError> {
 }
 
 // What becomes of a child, which either is the program or has ushered it in.
-fn listen(child: Pid, is_enclosed: bool, mut report: std::fs::File) -> Result<Pid, SpawnError> {
+fn listen(child: Pid, is_enclosed: bool, mut report: File) -> Result<Pid, SpawnError> {
     let mut born = (!is_enclosed).then_some(child);
     let mut failed = None;
-    while let Some(word) = hear(&mut report) {
+    for word in hear(&mut report) {
         match word {
-            Word::Born(pid) => born = Some(pid),
-            Word::Failed(error) => failed = Some(error),
+            Word::Born(pid) => born = Some(Pid::from_raw(pid)),
+            Word::NoProgram(errno) => failed = Some(SpawnError::Program(io::Error::from_raw_os_error(errno))),
+            Word::NoSetup(failure) => failed = Some(SpawnError::Setup(failure.into())),
         }
     }
     if is_enclosed {
@@ -132,14 +136,14 @@ pub(super) fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
-fn become_program(program: Program<'_>, parent: Pid, report: &mut std::fs::File) -> SpawnError {
+fn become_program(program: Program<'_>, parent: Pid, report: &mut File) -> SpawnError {
     match prepare(&program, parent, report) {
         Ok(()) => SpawnError::Program(execute(program)),
         Err(error) => SpawnError::Setup(error),
     }
 }
 
-fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Result<(), StepError> {
+fn prepare(program: &Program<'_>, parent: Pid, report: &mut File) -> Result<(), StepError> {
     // It takes rights that are given up inside.
     program.shield.map_or(Ok(()), Shield::put_down).in_step(Step::EnterCgroup)?;
     match program.enclosure {
@@ -152,6 +156,7 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
     program.listen.map_or(Ok(()), hand_over).in_step(Step::Fork)?;
     if let Some(enclosure) = program.enclosure {
         enclosure.settle()?;
+        program.furnishing.map_or(Ok(()), Furnishing::put_in).in_step(Step::BuildRoot)?;
         program.processes.map_or(Ok(()), limit_processes).in_step(Step::LimitProcesses)?;
     }
     program.disk_bytes.map_or(Ok(()), disk::limit_files).in_step(Step::LimitFiles)?;
@@ -168,7 +173,7 @@ fn prepare(program: &Program<'_>, parent: Pid, report: &mut std::fs::File) -> Re
 
 // Only the children of a process that enters namespaces are among the processes there. So this one
 // enters and has a sibling, which goes on from here, and leaves.
-fn go_inside(enclosure: &Enclosure, cgroups: &Leaf, report: &mut std::fs::File) -> Result<(), StepError> {
+fn go_inside(enclosure: &Enclosure, cgroups: &Leaf, report: &mut File) -> Result<(), StepError> {
     let birthplace = cgroups.birthplace().in_step(Step::EnterCgroup)?;
     enclosure.enter().in_step(Step::EnterNamespaces)?;
     match sys::clone_into(CloneFlags::CLONE_PARENT, birthplace.as_ref().map(AsFd::as_fd))
@@ -176,7 +181,7 @@ fn go_inside(enclosure: &Enclosure, cgroups: &Leaf, report: &mut std::fs::File) 
     {
         Cloned::Child => Ok(()),
         Cloned::Parent(pid) => {
-            say(report, &Word::Born(pid));
+            say(report, &Word::Born(pid.as_raw()));
             sys::leave(0)
         }
     }
@@ -246,59 +251,38 @@ fn environment(declared: &[(OsString, OsString)], listens: bool) -> io::Result<V
     lines.collect()
 }
 
-/// What a child reports before its program runs; a program that runs closes the pipe.
+/// What a child reports before its program runs, one a line; a program that runs closes the pipe.
+#[derive(Debug, Serialize, Deserialize)]
 enum Word {
     /// The program's process has this number.
-    Born(Pid),
-    Failed(SpawnError),
+    Born(i32),
+    /// The program cannot be executed; the system's error number.
+    NoProgram(i32),
+    NoSetup(Failure),
 }
 
-/// The steps that a child takes. A report names one by its place here.
-const STEPS: [Step; 8] = [
-    Step::Fork,
-    Step::EnterCgroup,
-    Step::EnterNamespaces,
-    Step::LimitFiles,
-    Step::LimitProcesses,
-    Step::GiveUpPrivileges,
-    Step::RestrictAccess,
-    Step::FilterSystemCalls,
-];
-const BORN: u8 = u8::MAX;
-const PROGRAM: u8 = u8::MAX - 1;
-
-// Two numbers: what it is about, and the process or the error. It is less than a pipe takes at once,
-// so that those of two processes do not mix.
-fn say(report: &mut std::fs::File, word: &Word) {
-    let number = |source: &io::Error| source.raw_os_error().unwrap_or(libc::EIO);
-    let (about, number) = match word {
-        Word::Born(pid) => (BORN, pid.as_raw()),
-        Word::Failed(SpawnError::Program(source)) => (PROGRAM, number(source)),
-        Word::Failed(SpawnError::Setup(StepError { step, source })) => {
-            let place = STEPS.iter().position(|known| known == step).unwrap_or_default();
-            (place as u8, number(source))
+impl Word {
+    fn of(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Program(source) => Self::NoProgram(source.raw_os_error().unwrap_or(libc::EIO)),
+            SpawnError::Setup(error) => Self::NoSetup(error.into()),
         }
-    };
-    let mut message = [about; 5];
-    message[1..].copy_from_slice(&number.to_ne_bytes());
-    // When init has gone there is nobody to tell.
-    let _ = report.write_all(&message);
+    }
 }
 
-fn hear(report: &mut std::fs::File) -> Option<Word> {
-    let mut message = [0; 5];
-    report.read_exact(&mut message).ok()?;
-    let [about, number @ ..] = message;
-    let number = i32::from_ne_bytes(number);
-    let source = io::Error::from_raw_os_error(number);
-    Some(match about {
-        BORN => Word::Born(Pid::from_raw(number)),
-        PROGRAM => Word::Failed(SpawnError::Program(source)),
-        place => {
-            let step = STEPS.get(usize::from(place)).copied().unwrap_or(Step::Fork);
-            Word::Failed(SpawnError::Setup(StepError { step, source }))
-        }
-    })
+fn say(report: &mut File, word: &Word) {
+    if let Ok(mut line) = serde_json::to_vec(word) {
+        line.push(b'\n');
+        // At once, so that those of two processes do not mix. When init has gone there is nobody to tell.
+        let _ = report.write_all(&line);
+    }
+}
+
+fn hear(report: &mut File) -> Vec<Word> {
+    let mut lines = Vec::new();
+    // What has come until it fails was said all the same.
+    let _ = report.read_to_end(&mut lines);
+    lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// A pipe that a program may write to, and its end to read from.

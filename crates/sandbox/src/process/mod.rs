@@ -39,6 +39,10 @@ pub struct ProcessOptions {
     /// Whether an init is kept that only waits for its agent, so that a start takes some ten
     /// milliseconds less. It is another process of this one, idle, and ends with it.
     pub one_init_ready: bool,
+    /// The network that the first session is expected to ask for, so that it is ready too: walls are
+    /// put up beforehand as far as they are the same for all. From then on it is what the last one
+    /// asked for. Without it, nothing of the machine's is touched before there is a session.
+    pub first_network: Option<NetworkMode>,
     /// Below which control groups limits are enforced.
     pub cgroups: CgroupRoots,
     /// The walls to put up around each sandbox. Only those that [`probe`](Self::probe) finds
@@ -57,6 +61,7 @@ impl ProcessOptions {
         Self {
             init,
             one_init_ready: false,
+            first_network: None,
             cgroups: CgroupRoots::discover(),
             walls: Walls::new(),
             hidden: Vec::new(),

@@ -73,8 +73,8 @@ async fn run(
     check_network(context, spec)?;
     let order = serde_json::to_vec(&Order::new(spec, &context.options, &context.boot_id));
     let order = order.map_err(|source| setup("put down what to start", source.into()))?;
-    let (giving, at) = (Arc::clone(context), folder.clone());
-    let given = blocking(move || give_order(&giving.nursery, order, &at)).await;
+    let (giving, at, network) = (Arc::clone(context), folder.clone(), spec.network);
+    let given = blocking(move || give_order(&giving.nursery, network, order, &at)).await;
     let Ordered { newborn: Newborn { init, host }, rest } =
         given.map_err(|source| setup("start the init process", source))??;
     let conversation = tokio::time::timeout(context.options.start_limit, converse(host, &rest));
@@ -116,11 +116,12 @@ fn make(folder: &IncarnationFolder) -> io::Result<bool> {
 // it: a host that comes after us cannot take a starting sandbox for a dead one.
 fn give_order(
     nursery: &Nursery,
+    network: NetworkMode,
     mut order: Vec<u8>,
     folder: &IncarnationFolder,
 ) -> Result<Ordered, StartError> {
     let lock = take_lock(folder).map_err(|source| setup("lock the sandbox's folder", source))?;
-    let newborn = nursery.take().map_err(|source| setup("start the init process", source))?;
+    let newborn = nursery.take(network).map_err(|source| setup("start the init process", source))?;
     let sent = match parcel::send(&newborn.host, &order, &[lock.as_fd()]) {
         // An init that ends early says more by its reply than by a broken pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => order.len(),

@@ -5,20 +5,21 @@ use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::identity::Identity;
 use super::network::{self, AddressWatch, Network};
-use super::root::{self, Trees};
+use super::root::{self, Lender, Trees};
 use super::sys::{self, Cloned};
 use super::{Wall, Walls, inner, privileges};
 use crate::folder::IncarnationFolder;
 use crate::wire::Order;
-use crate::wire::{Failure, InStep, Step, StepError};
+use crate::wire::{Expected, Failure, InStep, Step, StepError};
 
 /// What an enclosure is to be like.
 #[derive(Debug)]
@@ -39,10 +40,27 @@ impl Design {
         let has_root = walls.contains(&Wall::Mount);
         let root = if has_root { root::Plan::of(order, folder)? } else { root::Plan::default() };
         // Nobody else's folders are open to a lent id: it needs some at hand.
-        let identity = if has_root { Identity::of(folder.path()) } else { Identity::own() };
+        let identity = if has_root { Identity::of(&folder.work()) } else { Identity::own() };
         let network =
             if walls.contains(&Wall::Network) { Network::plan(order.network, folder.path())? } else { None };
         Ok(Self { walls, network, identity, root })
+    }
+
+    /// What all agents have whose orders are as expected. `None` where that is too little to be made
+    /// without an order: a lent id can be anybody's, and what is shown to it is opened outside. Nothing
+    /// but init itself waits with it, so that no `pasta` does.
+    pub(super) fn expected(expected: Expected) -> io::Result<Option<Self>> {
+        let Expected { walls, network: mode } = expected;
+        let identity = Identity::of_nobody();
+        if ![Wall::User, Wall::Mount].iter().all(|wall| walls.contains(wall)) || !identity.is_lent() {
+            return Ok(None);
+        }
+        let is_apart = walls.contains(&Wall::Network);
+        let network = if is_apart { Network::plan(mode, Path::new(""))? } else { None };
+        if network.as_ref().is_some_and(Network::is_joined_first) {
+            return Ok(None);
+        }
+        Ok(Some(Self { walls, network, identity, root: root::Plan::common(mode) }))
     }
 
     pub(crate) fn has(&self, wall: Wall) -> bool {
@@ -64,7 +82,7 @@ impl Design {
             };
         }
         let trees = trees.map_or_else(|| self.root.open(None), Ok).in_step(Step::OpenRoot)?;
-        self.root.build(trees).in_step(Step::BuildRoot)
+        self.root.build(&trees).in_step(Step::BuildRoot)
     }
 
     // The control group's is made by each program for itself, once it is in its group.
@@ -96,14 +114,21 @@ pub(crate) struct Enclosure {
 }
 
 impl Enclosure {
-    /// Makes the namespaces, and waits until the root stands.
+    /// Makes the namespaces, and waits until the root stands. It is the first program's to
+    /// [close](super::Furnishing::put_in).
     pub(crate) fn make(design: Design) -> Result<Self, StepError> {
         let trees = if design.has(Wall::Mount) && design.identity.is_lent() {
             // The lent id may not read all that init may.
-            Some(design.root.open(Some(design.identity)).in_step(Step::OpenRoot)?)
+            let mut lender = Lender::new(design.identity);
+            Some(design.root.open(Some(&mut lender)).in_step(Step::OpenRoot)?)
         } else {
             None
         };
+        Self::with(design, trees)
+    }
+
+    /// The same, with what is shown at hand. Without it, the inner process opens it.
+    pub(super) fn with(design: Design, trees: Option<Trees>) -> Result<Self, StepError> {
         let (ours, theirs) = UnixStream::pair().in_step(Step::MakeNamespaces)?;
         match design.identity.clone(design.namespaces()).in_step(Step::MakeNamespaces)? {
             Cloned::Child => {
@@ -206,10 +231,24 @@ impl Enclosure {
         self.inner
     }
 
+    pub(super) fn design(&self) -> &Design {
+        &self.design
+    }
+
+    /// Whether the inner process lives.
+    pub(super) fn stands(&self) -> bool {
+        matches!(waitpid(self.inner, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    }
+
     /// Ends everything inside.
     pub(crate) fn tear_down(&self) {
-        let _ = kill(self.inner, Signal::SIGKILL);
+        self.abandon();
         let _ = waitpid(self.inner, None);
+    }
+
+    /// The same, without waiting for it.
+    pub(super) fn abandon(&self) {
+        let _ = kill(self.inner, Signal::SIGKILL);
     }
 }
 

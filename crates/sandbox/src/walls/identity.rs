@@ -4,7 +4,7 @@
 //! root lends each incarnation an id that nobody else on the machine has, so that whatever an agent
 //! got hold of beyond its walls, a file or a process, would still be somebody else's.
 
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::{fs, io};
 
@@ -33,13 +33,21 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The identity of the incarnation in `folder`.
-    pub(crate) fn of(folder: &Path) -> Self {
-        if geteuid().is_root() && has_all_ids() {
-            let id = lent_to(folder);
-            return Self { user: Uid::from_raw(id), group: Gid::from_raw(id), lent: true };
-        }
-        Self::own()
+    /// One that nobody has had so far. Two that are lent the same by chance, of 268 million, lose nothing
+    /// but this one wall between them.
+    pub(crate) fn of_nobody() -> Self {
+        if geteuid().is_root() && has_all_ids() { Self::lent(fastrand::u32(LENT)) } else { Self::own() }
+    }
+
+    /// Whose this is, if it is an incarnation's that has had a life before; else one that nobody has had.
+    pub(crate) fn of(path: &Path) -> Self {
+        let nobody = Self::of_nobody();
+        let owner = fs::symlink_metadata(path).map(|metadata| metadata.uid());
+        owner.ok().filter(|id| nobody.lent && LENT.contains(id)).map_or(nobody, Self::lent)
+    }
+
+    fn lent(id: u32) -> Self {
+        Self { user: Uid::from_raw(id), group: Gid::from_raw(id), lent: true }
     }
 
     /// Init's own.
@@ -118,24 +126,24 @@ fn has_all_ids() -> bool {
     all("/proc/self/uid_map") && all("/proc/self/gid_map")
 }
 
-// By the folder's path, which every init of the machine has for itself, so that nothing has to be
-// kept. Two that meet by chance in 268 million lose nothing but this one wall between them.
-fn lent_to(folder: &Path) -> u32 {
-    let hash = folder.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    LENT.start + (hash % u64::from(LENT.end - LENT.start)) as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn incarnations_are_lent_different_ids() {
+    fn incarnations_are_lent_different_ids_and_keep_theirs() {
+        if !Identity::of_nobody().is_lent() {
+            println!("skipped: only root lends ids");
+            return;
+        }
         let ids: std::collections::BTreeSet<u32> =
-            (0..1000).map(|n| lent_to(Path::new(&format!("/var/lib/agentcore/i/{n:016x}")))).collect();
+            (0..1000).map(|_| Identity::of_nobody().user.as_raw()).collect();
         assert!(ids.len() >= 999);
         assert!(ids.iter().all(|id| LENT.contains(id)));
+        let folder = tempfile::tempdir().unwrap();
+        let first = Identity::of(folder.path());
+        first.give(folder.path()).unwrap();
+        assert_eq!(Identity::of(folder.path()), first);
+        assert_ne!(Identity::of(Path::new("/")).user, Uid::from_raw(0));
     }
 }

@@ -17,7 +17,10 @@
 //! 4. the inner process takes its id, does what [`Network::inside`](network::Network::inside) has to do, builds the root and
 //!    gives up its privileges ([`inner`]), while init does what [`Network::outside`](network::Network::outside) has to do;
 //! 5. whatever runs inside, the agent and commands alike, enters by [`Enclosure::enter`],
-//!    gets a [`Seal`], and is a child of init all the same.
+//!    gets a [`Seal`], and is a child of init all the same;
+//! 6. the first to do so puts in what was still missing, and closes the root ([`Furnishing`]).
+//!
+//! All but the last two may have been done before there was an order ([`Prepared`]).
 //!
 //! Killing the inner process kills everything inside; the kernel kills it when init dies.
 
@@ -26,6 +29,7 @@ pub(crate) mod identity;
 pub(crate) mod inner;
 mod landlock;
 pub(crate) mod network;
+mod prepared;
 mod privileges;
 pub(crate) mod probe;
 mod report;
@@ -42,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use enclosure::Enclosure;
 pub use network::NetworkMode;
+pub(crate) use prepared::{Furnishing, Prepared};
 pub use report::{Missing, WallReport};
 pub(crate) use seal::Seal;
 pub use shortfall::Shortfall;

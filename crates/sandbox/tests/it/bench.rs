@@ -12,9 +12,11 @@ use agentcore_protocol::SystemClock;
 use agentcore_sandbox::{
     CgroupRoots, Exit, ExitStatus, InMemoryAgent, InMemoryKind, NetworkMode, ProcessKind, ProcessOptions,
     ResourceLimits, SANDBOX_VARIABLE, Sandbox, SandboxKind, SandboxSpec, ScriptedCommand, ScriptedStart,
-    StopSignal, Walls,
+    StopSignal, Wall, Walls,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+const MARK: &str = "AGENTCORE_TEST_BENCH";
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -49,6 +51,7 @@ pub(crate) struct Processes {
     state: tempfile::TempDir,
     kind: ProcessKind,
     incarnations: PathBuf,
+    mark: Option<String>,
 }
 
 impl Processes {
@@ -58,8 +61,43 @@ impl Processes {
             cgroups,
             walls: standing(),
             one_init_ready: true,
+            first_network: Some(NetworkMode::Host),
             ..ProcessOptions::new(vec![init()])
         })
+    }
+
+    /// The same, with an init in readiness that is told from all others, by a variable that it has. What
+    /// the next session is expected to ask for is made when this returns, where it can be.
+    pub(crate) async fn ready(mut options: ProcessOptions, network: NetworkMode) -> Self {
+        static MARKS: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{MARK}={}-{}", std::process::id(), MARKS.fetch_add(1, Ordering::Relaxed));
+        options.init = [vec!["/usr/bin/env".into(), OsString::from(&mark)], options.init].concat();
+        options.one_init_ready = true;
+        options.first_network = Some(network);
+        let prepares = prepares(&options.walls);
+        let mut bench = Self::from(options);
+        bench.mark = prepares.then_some(mark);
+        bench.until_ready().await;
+        bench
+    }
+
+    /// Waits until the next session is prepared for, and gives the inner process that it will have.
+    /// `None` where nothing is prepared.
+    pub(crate) async fn until_ready(&self) -> Option<i32> {
+        let mark = self.mark.as_deref()?;
+        let mut inner = None;
+        until("an enclosure is prepared", || {
+            // Whoever is sealed has done all that there is to do.
+            inner = marked(mark).find(|pid| status(*pid, "Seccomp:") == "2" && is_idle(*pid));
+            inner.is_some()
+        })
+        .await;
+        inner
+    }
+
+    /// How many inits this bench has, and copies of them.
+    pub(crate) fn inits(&self) -> usize {
+        self.mark.as_deref().map_or(0, |mark| marked(mark).count())
     }
 
     /// Behind these walls and no others.
@@ -93,7 +131,7 @@ impl Processes {
         let kind = ProcessKind::new(options, Arc::new(SystemClock)).unwrap();
         let state = tempfile::tempdir().unwrap();
         let incarnations = state.path().join("i");
-        Self { state, kind, incarnations }
+        Self { state, kind, incarnations, mark: None }
     }
 
     /// Where code of this test's agents may be put.
@@ -330,6 +368,36 @@ pub(crate) async fn until_logged(sandbox: &dyn Sandbox, line: &str) {
 
 pub(crate) fn log(sandbox: &dyn Sandbox) -> String {
     String::from_utf8_lossy(&sandbox.log_tail(1 << 20).unwrap()).into_owned()
+}
+
+/// Whether these walls are put up before there is an order, on this machine and by this user.
+pub(crate) fn prepares(walls: &Walls) -> bool {
+    let ids = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let is_lent = nix::unistd::geteuid().is_root() && ids.split_whitespace().eq(["0", "0", "4294967295"]);
+    is_lent && [Wall::User, Wall::Pid, Wall::Mount, Wall::Seccomp].iter().all(|it| walls.contains(it))
+}
+
+// Processes that have this variable from their start.
+fn marked(mark: &str) -> impl Iterator<Item = i32> + '_ {
+    let numbers = fs::read_dir("/proc").unwrap().flatten();
+    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    })
+}
+
+// Whether it waits for whatever it waits for in an incarnation's folder, as those that have an order do.
+fn is_idle(pid: i32) -> bool {
+    let init = status(pid, "PPid:");
+    fs::read_link(format!("/proc/{init}/cwd")).is_ok_and(|folder| !folder.join("lock").exists())
+}
+
+/// What the kernel says of a process, by the beginning of the line.
+pub(crate) fn status(pid: i32, what: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_default();
+    line.trim().to_owned()
 }
 
 /// The walls that stand on this machine.

@@ -110,6 +110,13 @@ impl Network {
         Ok(Self { way: None, is_filtered: true, this_machine: Vec::new(), folder: PathBuf::new() })
     }
 
+    /// Whether a session that was planned so would have the same network as this.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        self.way == other.way
+            && self.is_filtered == other.is_filtered
+            && self.this_machine == other.this_machine
+    }
+
     /// Whether the inner process has to wait for [`outside`](Self::outside): it may still be looked into
     /// then, as pasta does.
     pub(crate) fn is_joined_first(&self) -> bool {

@@ -11,7 +11,6 @@ use nix::unistd::{chdir, pivot_root};
 
 use super::lent::Lender;
 use super::plan::{Bind, Entry, Plan, What};
-use crate::walls::identity::Identity;
 use crate::walls::sys::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttributes,
     make_read_only, move_mount, open_tree, set_tree_attributes,
@@ -43,36 +42,48 @@ const FEWEST_FILES: u64 = 1_024;
 pub(crate) type Trees = Vec<Option<OwnedFd>>;
 
 impl Plan {
-    /// Takes hold of what is shown. `reader` is who will read it, if not who calls this.
-    pub(crate) fn open(&self, reader: Option<Identity>) -> io::Result<Trees> {
-        let mut lender = reader.map(Lender::new);
-        self.entries.iter().map(|entry| entry.open(lender.as_mut())).collect()
+    /// Takes hold of what is shown. The lender is the one of who will read it, if not who calls this.
+    pub(crate) fn open(&self, mut lender: Option<&mut Lender>) -> io::Result<Trees> {
+        self.entries.iter().map(|entry| entry.open(lender.as_deref_mut())).collect()
     }
 
-    /// Builds the root and goes there.
-    pub(crate) fn build(&self, trees: Trees) -> io::Result<()> {
+    /// Builds the root and goes there. Something may still be [added](Plan::add_to_root) to it.
+    pub(crate) fn build(&self, trees: &Trees) -> io::Result<()> {
         let nothing = None::<&str>;
         // Nothing that is mounted from now on is seen outside, and the other way round.
         mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
         mount_memory(Path::new(SITE), "mode=0755,size=1m", MsFlags::empty())?;
         chdir(SITE)?;
+        self.place(trees)?;
+        mount_terminals()?;
+        mount_proc(&inside(Path::new("/proc")))?;
+        pivot_root(".", ".")?;
+        // The old root lies on top of the new one.
+        umount2(".", MntFlags::MNT_DETACH)?;
+        chdir("/")?;
+        Ok(())
+    }
+
+    /// Adds this to the root of the calling process, which is inside and has all rights there, and
+    /// makes that root read-only: nothing comes after it.
+    pub(crate) fn add_to_root(&self, trees: &Trees) -> io::Result<()> {
+        chdir("/")?;
+        self.place(trees)?;
+        make_read_only(Path::new("."))
+    }
+
+    // In the working folder, which is the root, or is going to be.
+    fn place(&self, trees: &Trees) -> io::Result<()> {
         // Links last: before this is the root, an absolute one would lead out of it.
         let is_link = |entry: &Entry| matches!(entry.what, What::Link(_));
         let (links, others): (Vec<_>, Vec<_>) =
             self.entries.iter().zip(trees).partition(|(entry, _)| is_link(entry));
         for (entry, tree) in others.into_iter().chain(links) {
-            entry.place(tree).map_err(|error| named(&entry.at, error))?;
+            entry.place(tree.as_ref()).map_err(|error| named(&entry.at, error))?;
         }
-        mount_terminals()?;
-        mount_proc(&inside(Path::new("/proc")))?;
         for hidden in self.entries.iter().filter(|entry| entry.what == What::Hidden) {
             make_read_only(&inside(&hidden.at))?;
         }
-        make_read_only(Path::new("."))?;
-        pivot_root(".", ".")?;
-        // The old root lies on top of the new one.
-        umount2(".", MntFlags::MNT_DETACH)?;
-        chdir("/")?;
         Ok(())
     }
 }
@@ -93,7 +104,7 @@ impl Entry {
         open().map_err(|error| named(&self.at, error))
     }
 
-    fn place(&self, tree: Option<OwnedFd>) -> io::Result<()> {
+    fn place(&self, tree: Option<&OwnedFd>) -> io::Result<()> {
         let at = inside(&self.at);
         if let Some(parent) = at.parent() {
             fs::create_dir_all(parent)?;

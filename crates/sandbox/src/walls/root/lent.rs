@@ -12,21 +12,33 @@ use std::path::Path;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::pause;
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pause};
 
 use crate::walls::identity::Identity;
 use crate::walls::sys::{self, Cloned, MOUNT_ATTR_IDMAP, MountAttributes, set_tree_attributes};
 
+/// Whose most code is that is not its agent's, where agents have ids of their own.
+const ROOT: (u32, u32) = (0, 0);
+
 /// Mappings of owners to one agent.
-pub(super) struct Lender {
+#[derive(Debug)]
+pub(crate) struct Lender {
     to: Identity,
     // A mapping is a user namespace.
     mappings: BTreeMap<(u32, u32), File>,
 }
 
 impl Lender {
-    pub(super) fn new(to: Identity) -> Self {
+    pub(crate) fn new(to: Identity) -> Self {
         Self { to, mappings: BTreeMap::new() }
+    }
+
+    /// The same, with what it will most probably need at hand.
+    pub(crate) fn ready(to: Identity) -> io::Result<Self> {
+        let (mapping, holder) = user_namespace(ROOT, to)?;
+        waitpid(holder, None)?;
+        Ok(Self { to, mappings: BTreeMap::from([(ROOT, mapping)]) })
     }
 
     /// Sets a tree's attributes, and maps the owner of what is at `path` to the agent, where its file
@@ -49,14 +61,16 @@ impl Lender {
         let metadata = fs::metadata(path)?;
         let owner = (metadata.uid(), metadata.gid());
         if !self.mappings.contains_key(&owner) {
-            self.mappings.insert(owner, user_namespace(owner, self.to)?);
+            // Nobody waits for the holder's end, which takes milliseconds: init reaps it with everything else.
+            let (mapping, _) = user_namespace(owner, self.to)?;
+            self.mappings.insert(owner, mapping);
         }
         self.mappings.get(&owner).map(File::as_fd).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
-// A user namespace has to be made by a process of its own.
-fn user_namespace(owner: (u32, u32), to: Identity) -> io::Result<File> {
+// A user namespace has to be made by a process of its own, which is about to end.
+fn user_namespace(owner: (u32, u32), to: Identity) -> io::Result<(File, Pid)> {
     let holder = match sys::clone(CloneFlags::CLONE_NEWUSER)? {
         Cloned::Child => loop {
             pause();
@@ -64,8 +78,7 @@ fn user_namespace(owner: (u32, u32), to: Identity) -> io::Result<File> {
         Cloned::Parent(holder) => holder,
     };
     let namespace = to.map_as(holder, owner).and_then(|()| File::open(format!("/proc/{holder}/ns/user")));
-    // It is ours, and has done all that it is for. Nobody waits for its end, which takes milliseconds:
-    // init reaps it with everything else.
+    // It is ours, and has done all that it is for.
     let _ = kill(holder, Signal::SIGKILL);
-    namespace
+    Ok((namespace?, holder))
 }

@@ -3,6 +3,9 @@
 //! [`plan`](Plan::of) decides what can be seen, as data; [`open`](Plan::open) takes hold of it where
 //! it lies; [`build`](Plan::build) puts it together in a file system of its own and makes that the
 //! root. Everything is at the path that it has outside.
+//!
+//! What is [common](Plan::common) to all agents can be built before there is one, if the [machine](Snapshot)
+//! has not changed when there is; what is [beyond](Plan::beyond) that is [added](Plan::add_to_root).
 
 mod build;
 mod code;
@@ -12,12 +15,15 @@ mod needs;
 mod plan;
 mod reach;
 mod resolver;
+mod snapshot;
 mod system;
 
 use std::path::Path;
 
 pub(crate) use build::{Trees, mount_proc_alone};
+pub(crate) use lent::Lender;
 pub(crate) use plan::Plan;
+pub(crate) use snapshot::Snapshot;
 
 use super::NetworkMode;
 use crate::folder::IncarnationFolder;
@@ -44,6 +50,17 @@ impl Plan {
         incarnation::add(&mut plan, folder);
         plan.put_in_order();
         Ok(plan)
+    }
+
+    /// What every agent sees that has such a network, but for its memory.
+    pub(crate) fn common(network: NetworkMode) -> Self {
+        let mut plan = Self::system(None);
+        if network == NetworkMode::Egress {
+            resolver::add(&mut plan);
+        }
+        plan.without_memory();
+        plan.put_in_order();
+        plan
     }
 
     /// The machine's own part, and nothing of anybody's.

@@ -128,6 +128,23 @@ impl Plan {
         *self = kept;
     }
 
+    /// Leaves memory out: how much it may be is for an order to say.
+    pub(super) fn without_memory(&mut self) {
+        self.entries.retain(|entry| !matches!(entry.what, What::Memory { .. }));
+    }
+
+    /// What of this is still to be put into a root in which there is all of `built` already. `None` if
+    /// that is not a part of this, or if what is missing belongs around it, or below a link or a file of it.
+    pub(crate) fn beyond(&self, built: &Self) -> Option<Self> {
+        let mut there = built.entries.iter().peekable();
+        // Both are in the same order.
+        let is_missing = |entry: &&Entry| there.next_if_eq(entry).is_none();
+        let missing: Vec<Entry> = self.entries.iter().filter(is_missing).cloned().collect();
+        let is_hindered = |entry: &Entry| built.entries.iter().any(|it| it.hinders(entry));
+        let is_part = there.next().is_none();
+        (is_part && !missing.iter().any(is_hindered)).then(|| Self { entries: missing, private: Vec::new() })
+    }
+
     /// The paths outside that may be read.
     pub(crate) fn readable(&self) -> Vec<PathBuf> {
         let hidden = self.entries.iter().filter(|entry| entry.what == What::Hidden);
@@ -138,6 +155,14 @@ impl Plan {
             readable = readable.iter().flat_map(|path| around(path, at)).collect();
         }
         readable
+    }
+}
+
+impl Entry {
+    // Whether `other` cannot come after it.
+    fn hinders(&self, other: &Self) -> bool {
+        let leads_elsewhere = matches!(self.what, What::Link(_) | What::File(_));
+        self.at.starts_with(&other.at) || (leads_elsewhere && other.at.starts_with(&self.at))
     }
 }
 
@@ -199,6 +224,38 @@ mod tests {
         plan.put_in_order();
         let at: Vec<_> = plan.entries.iter().map(|entry| entry.at.to_str().unwrap()).collect();
         assert_eq!(at, ["/a", "/d/e", "/a/w"]);
+    }
+
+    fn plan(entries: &[(&str, What)]) -> Plan {
+        let mut plan = Plan::default();
+        entries.iter().for_each(|(at, what)| plan.add(at, what.clone()));
+        plan.put_in_order();
+        plan
+    }
+
+    #[test]
+    fn what_is_missing_in_a_root_is_what_the_plan_has_beyond_it() {
+        let shown = || What::Bind(Bind::ReadOnly);
+        let built = [("/usr", shown()), ("/etc/hosts", shown()), ("/var/run", What::Link("/run".into()))];
+        let memory = ("/tmp", What::Memory { bytes: 1 });
+        let all = [built[0].clone(), memory.clone(), built[1].clone(), built[2].clone(), ("/a/b", shown())];
+        let missing = plan(&all).beyond(&plan(&built)).unwrap();
+        assert_eq!(missing, plan(&[memory, ("/a/b", shown())]));
+        assert_eq!(plan(&built).beyond(&plan(&built)), Some(Plan::default()));
+    }
+
+    #[test]
+    fn a_root_that_has_something_else_or_in_the_way_is_of_no_use() {
+        let shown = || What::Bind(Bind::ReadOnly);
+        let built = [("/usr", shown()), ("/etc/hosts", shown()), ("/var/run", What::Link("/run".into()))];
+        for other in [
+            vec![built[0].clone(), built[1].clone()],
+            vec![built[0].clone(), ("/etc/hosts", What::File("mine".into())), built[2].clone()],
+            [&built[..], &[("/etc", What::Memory { bytes: 1 })]].concat(),
+            [&built[..], &[("/var/run/docker", shown())]].concat(),
+        ] {
+            assert_eq!(plan(&other).beyond(&plan(&built)), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -139,7 +139,8 @@ impl Scene {
         let network = if walls.contains(&Wall::Network) { NetworkMode::Egress } else { NetworkMode::Host };
         let options =
             ProcessOptions { walls, cgroups: CgroupRoots::discover(), ..ProcessOptions::new(vec![init()]) };
-        let bench = Processes::from(options);
+        // Behind walls that stood before, where there are such.
+        let bench = Processes::ready(options, network).await;
         let mut spec = bench.program(PYTHON, &[]);
         let mut target = self.target.clone();
         target["own_folder"] = spec.folder.to_str().into();

@@ -8,6 +8,7 @@ mod hosts;
 mod limits;
 mod network;
 mod official_sdk;
+mod ready;
 mod starting;
 mod surroundings;
 mod walls;
