@@ -99,6 +99,7 @@ fn document_hint(error: &DocumentError) -> Option<&'static str> {
     match error {
         DocumentError::Read { .. } | DocumentError::Write { .. } => None,
         DocumentError::Syntax { .. }
+        | DocumentError::Unwritable { .. }
         | DocumentError::NoMapping { .. }
         | DocumentError::Unfit { .. }
         | DocumentError::Shape { .. }

@@ -1,4 +1,4 @@
-//! Debug actions: payloads that ask the SDK itself, only when debug is on (contract, section 1).
+//! Debug actions: payloads that ask the SDK itself, only when debug is on.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Error bodies of an agent's server (contract, section 1).
+//! Error bodies of an agent's server.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Header names, and which headers an agent's code may see (contract, section 1).
+//! Header names, and which headers an agent's code may see.
 //!
 //! Names are lower-case, as HTTP libraries keep them; header names have no case.
 

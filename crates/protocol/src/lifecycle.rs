@@ -1,4 +1,4 @@
-//! How long a session may be idle, and how long it may live (contract, section 2).
+//! How long a session may be idle, and how long it may live.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The health of an agent as `/ping` reports it (contract, section 1).
+//! The health of an agent as `/ping` reports it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -11,6 +11,7 @@ mod courier;
 mod exchange;
 mod front;
 mod lanes;
+mod number;
 mod relay;
 mod server;
 mod socket;
@@ -27,6 +28,8 @@ mod native {
     use crate::core::Core;
     #[pymodule_export]
     use crate::exchange::Exchange;
+    #[pymodule_export]
+    use crate::number::parse_float;
     #[pymodule_export]
     use crate::relay::Relay;
     #[pymodule_export]

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bedrock_agentcore::{TaskGuard, Tasks};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use serde_json::value::RawValue;
 
 /// A task that runs until it is completed, failed or cancelled, or this object is dropped.
@@ -33,15 +34,15 @@ impl Task {
         let Some(guard) = self.take() else { return };
         match RawValue::from_string(result) {
             Ok(result) => guard.complete(result),
-            // JSON as Python writes it may hold NaN: then the task has no result that others can read.
+            // Not what `_json.py` writes. Then the task ends without a result.
             Err(_) => drop(guard),
         }
     }
 
-    /// Ends the task as failed.
-    fn fail(&self, kind: String, message: String) {
+    /// Ends the task as failed. The bytes of half a character in `message` become U+FFFD.
+    fn fail(&self, kind: String, message: &Bound<'_, PyString>) {
         if let Some(guard) = self.take() {
-            guard.fail_with(kind, message);
+            guard.fail_with(kind, message.to_string_lossy());
         }
     }
 

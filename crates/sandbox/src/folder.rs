@@ -21,6 +21,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::removal::remove_file_if_there;
 use crate::{Exit, ExitStatus, NetworkMode, Walls};
 
 /// Paths inside the folder of an incarnation.
@@ -205,10 +206,7 @@ pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> io::Result<
     let mut text = serde_json::to_vec(record)?;
     text.push(b'\n');
     // What is there is not ours to follow or to fill.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file_if_there(&unfinished)?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(&text)?;
     drop(file);

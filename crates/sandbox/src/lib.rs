@@ -60,7 +60,7 @@ pub use memory::{InMemoryAgent, InMemoryKind, ScriptedCommand, ScriptedStart};
 #[cfg(feature = "sessions")]
 pub use process::{ProcessKind, ProcessOptions};
 #[cfg(feature = "sessions")]
-pub use removal::remove_tree;
+pub use removal::{remove_file_if_there, remove_tree};
 #[cfg(unix)]
 pub use stream::UnixIo;
 #[cfg(feature = "sessions")]

@@ -1,9 +1,20 @@
-//! Removing what an agent has left, whatever it has made of it.
+//! Removing what is there, or was: what an agent has left, whatever it has made of it.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+
+/// Removes a file, or a link as such, if it is there.
+///
+/// # Errors
+/// It cannot be removed; it is a folder.
+pub fn remove_file_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
 
 /// Removes a file or a folder with everything in it, if it is there. Links are removed, not
 /// followed.

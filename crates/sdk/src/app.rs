@@ -141,7 +141,8 @@ impl App {
         self.place
     }
 
-    /// Answers WebSockets at `/ws`. Without such a handler they are refused with 403.
+    /// Answers WebSockets at `/ws`. Without such a handler they are refused with 403. A message may
+    /// be as large as a [payload](Self::max_payload).
     pub fn websocket<M>(mut self, handler: impl WebSocketHandler<M>) -> Self {
         let handler = Arc::new(handler);
         self.websocket =
@@ -161,8 +162,11 @@ impl App {
         self
     }
 
-    /// Answers debug actions (`_agent_core_app_action`), and logs more. Not for production: callers
-    /// can then force the status.
+    /// Answers debug actions, and logs more. Not for production: callers can then force the status.
+    ///
+    /// Such an action is a payload with the member `_agent_core_app_action`: `ping_status`,
+    /// `job_status`, `force_busy`, `force_healthy` or `clear_forced_status`. Another is answered with
+    /// 400; without debug all of these are ordinary payloads.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
         self
@@ -186,7 +190,7 @@ impl App {
         self
     }
 
-    /// Largest payload, in bytes (100,000,000, as on AWS).
+    /// Largest payload, in bytes (100,000,000, as on AWS). A larger one is answered with 413.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes;
         self
@@ -198,7 +202,8 @@ impl App {
         self
     }
 
-    /// How long to wait, once told to stop, for tasks and requests that are under way (30 s).
+    /// How long to wait, once told to stop, for tasks and requests that are under way (30 s). What
+    /// takes longer ends with the process.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

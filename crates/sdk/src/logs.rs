@@ -1,4 +1,4 @@
-//! Logs: JSON lines on standard error, each of which reads alone (contract, section 1).
+//! Logs: JSON lines on standard error, each of which reads alone.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;

@@ -28,6 +28,15 @@ def test_what_is_no_json_is_converted_or_sent_as_text(agent):
     assert refused.json() == {"error": "Serialization failed", "original_type": "Unspeakable"}
 
 
+def test_what_is_no_number_comes_out_as_null(agent):
+    assert agent.invoke({"do": "nan"}).content == b'{"mean": null, "NaN": ["NaN", null, null, 1e+300, "\\ud800"]}'
+    assert agent.invoke({"do": "nan_in_model"}).json() == {"a": {"model": True}, "b": [{"x": None, "tags": [2]}]}
+    assert agent.invoke({"do": "nan_in_error"}).content == b'{"error":{"x":null}}'
+    task = agent.invoke({"do": "start_with_nan"}).json()
+    assert agent.invoke({"do": "record", "id": task}).json()["metadata"] == {"loss": None}
+    assert agent.invoke({"do": "complete", "id": task}).json() is True
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -36,6 +45,12 @@ def test_what_is_no_json_is_converted_or_sent_as_text(agent):
         (b"{", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON"),
         (b"9" * 5_000, "Invalid JSON"),
+        (b"NaN", "Invalid JSON"),
+        (b'{"a": [Infinity]}', "Invalid JSON"),
+        (b"[-Infinity]", "Invalid JSON"),
+        (b"[1e999]", "Invalid JSON"),
+        (b'{"a": -1E+400}', "Invalid JSON"),
+        (b"9" * 400 + b".0", "Invalid JSON"),
         (b'{"a":"\xff"}', "Invalid encoding"),
         (b"\xff\xfe\x00\xd8", "Invalid encoding"),
     ],
@@ -45,6 +60,17 @@ def test_bad_input_is_answered_with_400(agent, body, error):
     assert answer.status_code == 400
     assert answer.json()["error"] == error
     assert answer.json()["details"]
+
+
+def test_numbers_come_in_as_python_reads_them(agent):
+    for text in ["1e308", "-1.7976931348623157e308", "5e-324", "1e-999", "0.1", "-0.0", "2.5E+3", "9" * 400]:
+        answer = agent.client.post("/invocations", content=text)
+        assert (answer.status_code, answer.text) == (200, json.dumps(json.loads(text)))
+
+
+def test_half_a_character_goes_in_and_comes_out(agent):
+    answer = agent.client.post("/invocations", content=b'{"cut": "\\ud83d"}')
+    assert (answer.status_code, answer.content) == (200, b'{"cut": "\\ud83d"}')
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])

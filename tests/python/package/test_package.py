@@ -131,6 +131,30 @@ def test_a_task_works_without_a_server():
     assert app.get_current_ping_status() is PingStatus.HEALTHY
 
 
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(Unspeakable(), "Unspeakable"), (ValueError("cut \ud83d"), "cut " + 3 * "\ufffd")],
+)
+def test_a_task_whose_error_cannot_be_told_has_failed_all_the_same(error, message):
+    app = BedrockAgentCoreApp()
+    started = []
+
+    @app.async_task
+    async def work():
+        started.append(app.get_async_task_info()["running_jobs"][0]["task_id"])
+        raise error
+
+    with pytest.raises(type(error)):
+        asyncio.run(work())
+    record = app.get_async_task(started[0])
+    assert (record["status"], record["error"]) == ("failed", {"type": type(error).__name__, "message": message})
+
+
 def test_an_unmodified_fastapi_app_with_ours_mounted():
     from fastapi import FastAPI
 

@@ -70,7 +70,7 @@ async fn print_body(response: Response<Incoming>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The error that ends a stream which failed (contract, section 1).
+/// The error that ends a stream which failed.
 pub(super) fn stream_error(event: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(event).ok()?;
     let is_error =

@@ -26,6 +26,10 @@ pub(crate) enum DocumentError {
     Write { path: PathBuf, source: io::Error },
     #[error("{path} is not valid YAML: {source}")]
     Syntax { path: PathBuf, source: yaml_serde::Error },
+    #[error(
+        "{path} is left as it is, for it holds what cannot be written again, a mapping as a key: {source}"
+    )]
+    Unwritable { path: PathBuf, source: yaml_serde::Error },
     #[error("{path} holds no mapping at its top: it is no agent configuration")]
     NoMapping { path: PathBuf },
     #[error("{path}: {at} is {found}, where {wanted} is meant")]
@@ -177,9 +181,13 @@ impl Document {
         if self.root.is_empty() {
             return fs::remove_file(&self.path).map_err(failed);
         }
-        let text = yaml_serde::to_string(&self.root)
-            .map_err(|source| failed(io::Error::new(io::ErrorKind::InvalidData, source)))?;
-        write_atomically(&self.path, text.as_bytes()).map_err(failed)
+        write_atomically(&self.path, self.text()?.as_bytes()).map_err(failed)
+    }
+
+    /// The document as YAML.
+    fn text(&self) -> Result<String, DocumentError> {
+        let unwritable = |source| DocumentError::Unwritable { path: self.path.clone(), source };
+        yaml_serde::to_string(&self.root).map_err(unwritable)
     }
 }
 
@@ -229,7 +237,7 @@ mod tests {
     }
 
     fn text_of(document: &Document) -> String {
-        yaml_serde::to_string(document.root()).unwrap()
+        document.text().unwrap()
     }
 
     #[test]
@@ -311,6 +319,18 @@ mod tests {
         assert!(refused.is_err() && document.root().is_empty() && !path.exists());
     }
 
+    #[test]
+    fn a_file_that_cannot_be_written_again_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        let text = "agents:\n  ? {odd: key}\n  : 1\n";
+        fs::write(&path, text).unwrap();
+        let mut document = Document::read(&path).unwrap().unwrap();
+        let error = document.update(|document| document.set(&["a"], 1)).unwrap_err().to_string();
+        assert!(error.contains("x.yaml is left as it is") && error.contains("a mapping as a key"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
     /// Any value that JSON knows too, down to a few levels.
     fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -378,7 +398,7 @@ mod tests {
             assert_eq!(document.get::<String>(&KEYS).unwrap().as_deref(), Some("session"));
             assert!(!document.set(&KEYS, "session").unwrap());
             assert_eq!(others(document.root(), &KEYS), before);
-            let written = text_of(&document);
+            let Ok(written) = document.text() else { return };
             let again = Document::parse(Path::new("x.yaml"), &written).expect("what is written is read");
             assert_eq!(again, document, "{written}");
             assert!(again.root().keys().eq(document.root().keys()), "{written}");

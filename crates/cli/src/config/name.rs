@@ -1,4 +1,4 @@
-//! Names of agents: `[a-zA-Z][a-zA-Z0-9_]{0,47}` (contract, sections 3 and 5).
+//! Names of agents: `[a-zA-Z][a-zA-Z0-9_]{0,47}`.
 
 use std::fmt;
 use std::path::Path;

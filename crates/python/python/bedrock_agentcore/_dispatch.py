@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import json
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from ._handlers import belongs_on_loop, takes_context
-from ._json import encode, encode_compact
+from ._json import encode, encode_compact, parse
 from ._native import Exchange, Socket
 from ._stream import SyncStream, text_of
 from .runtime.context import RequestContext, _exchange
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from .runtime.app import BedrockAgentCoreApp
 
 _PLAIN = frozenset({dict, list, str, int, float, bool, tuple, type(None)})
-_parse = json.JSONDecoder().decode
 
 
 class Dispatcher:
@@ -100,7 +98,7 @@ class Dispatcher:
     def _invoke(self, exchange: Exchange, context: contextvars.Context) -> None:
         _exchange.set(exchange)
         try:
-            payload = _parse(exchange.text)
+            payload = parse(exchange.text)
         except (ValueError, RecursionError) as error:
             self._app.logger.warning("Invalid JSON in request: %s", error)
             body = {"error": "Invalid JSON", "details": str(error)}

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 
+from ._stream import text_of
 from .runtime.context import BedrockAgentCoreContext
 
 LOGGER = "bedrock_agentcore.app"
@@ -26,12 +27,12 @@ class JsonFormatter(logging.Formatter):
             line["requestId"] = request_id
         if session_id := BedrockAgentCoreContext.get_session_id():
             line["sessionId"] = session_id
-        if record.exc_info and record.exc_info[0] is not None:
+        if record.exc_info and (error := record.exc_info[1]) is not None:
             import traceback
 
-            line["errorType"] = record.exc_info[0].__name__
-            line["errorMessage"] = str(record.exc_info[1])
-            line["stackTrace"] = traceback.format_exception(*record.exc_info)
+            line["errorType"] = type(error).__name__
+            line["errorMessage"] = text_of(error)
+            line["stackTrace"] = traceback.format_exception(error)
             line["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         return json.dumps(line, ensure_ascii=False, default=str)
 

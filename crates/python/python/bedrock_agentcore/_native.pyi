@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, final
 
-__all__ = ["Core", "Exchange", "Relay", "Server", "Sink", "Socket", "Task"]
+__all__ = ["Core", "Exchange", "Relay", "Server", "Sink", "Socket", "Task", "parse_float"]
 
 _Headers = list[tuple[bytes, bytes]]
 
@@ -108,3 +108,5 @@ class Task:
     def complete(self, result: str) -> None: ...
     def fail(self, kind: str, message: str) -> None: ...
     def cancelled(self) -> None: ...
+
+def parse_float(text: str) -> float: ...

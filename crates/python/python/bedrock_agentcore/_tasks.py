@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from ._json import to_record
+from ._stream import text_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +39,7 @@ def track(core: Core, logger: logging.Logger, func: _F) -> _F:
             task.cancelled()
             raise
         except BaseException as error:
-            task.fail(type(error).__name__, str(error))
+            task.fail(type(error).__name__, text_of(error))
             logger.exception("Async task failed: %s (ID: %s)", name, task.id)
             raise
         finally:

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentcore_protocol::InvocationId;
+use agentcore_sandbox::remove_file_if_there;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -95,10 +96,7 @@ impl Files {
         let files = self.clone();
         let removed = blocking(move || {
             for part in parts {
-                match fs::remove_file(files.path(id, *part)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                remove_file_if_there(&files.path(id, *part))?;
             }
             Ok(())
         });

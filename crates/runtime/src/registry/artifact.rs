@@ -37,18 +37,29 @@ impl CodeRoot {
         self.0.clone()
     }
 
-    /// The real path of `path`, which must be below the root.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, RegistryError> {
-        let invalid = |message: String| RegistryError::invalid(FIELD, message);
+    /// Where it really is, now.
+    fn find(&self) -> Result<RealRoot, RegistryError> {
         let Some(root) = &self.0 else {
             let message = "this host takes no artifacts: start it with --code-root DIR, or launch agents with \
                            `agentcore launch -l`";
-            return Err(invalid(message.to_owned()));
+            return Err(RegistryError::invalid(FIELD, message));
         };
-        let unreadable = |error: std::io::Error| invalid(format!("{}: {error}", path.display()));
-        let root = root.canonicalize().map_err(unreadable)?;
-        let real = root.join(path).canonicalize().map_err(unreadable)?;
-        if !real.starts_with(&root) {
+        let unreadable =
+            |error| RegistryError::invalid(FIELD, format!("the host's code root cannot be read: {error}"));
+        root.canonicalize().map(RealRoot).map_err(unreadable)
+    }
+}
+
+/// The real path of the folder that artifacts come from.
+struct RealRoot(PathBuf);
+
+impl RealRoot {
+    /// The real path of `path`, which must be below the root.
+    fn resolve(&self, path: &Path) -> Result<PathBuf, RegistryError> {
+        let invalid = |message: String| RegistryError::invalid(FIELD, message);
+        let unreadable = |error| invalid(format!("{}: {error}", path.display()));
+        let real = self.0.join(path).canonicalize().map_err(unreadable)?;
+        if !real.starts_with(&self.0) {
             return Err(invalid(format!("{} is not below the host's code root", path.display())));
         }
         Ok(real)
@@ -57,13 +68,11 @@ impl CodeRoot {
     /// Refuses `code`, a real path below the root, as the code folder of `agent` if somebody else's
     /// uploads can be read there: a session reads all of its code folder.
     fn check_folder(&self, agent: &str, code: &Path) -> Result<(), RegistryError> {
-        let root = self.0.as_deref().unwrap_or(Path::new("/"));
-        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-        let uploads = root.join(UPLOADS);
+        let uploads = self.0.join(UPLOADS);
         // The operator may have put them elsewhere. Before the first upload there are none.
         let uploads = uploads.canonicalize().unwrap_or(uploads);
         let refused = |message: String| Err(RegistryError::invalid(FIELD, message));
-        if code == root || uploads.starts_with(code) {
+        if code == self.0 || uploads.starts_with(code) {
             return refused("name a folder of its own below the host's code root, not all of it".to_owned());
         }
         let Ok(inside) = code.strip_prefix(&uploads) else { return Ok(()) };
@@ -113,6 +122,7 @@ fn executable(name: &str, uri: &str, root: &CodeRoot) -> Result<AgentDefinition,
         let message = "this host runs no containers: name an executable below its code root as file:///path";
         return Err(RegistryError::invalid(FIELD, message));
     };
+    let root = root.find()?;
     let program = root.resolve(Path::new(path))?;
     if !program.is_file() {
         return Err(RegistryError::invalid(FIELD, format!("{path} is no file")));
@@ -145,6 +155,7 @@ fn python(
     if wrapper.is_some_and(|wrapper| wrapper != TELEMETRY) {
         return Err(invalid(format!("entryPoint names one file, after {TELEMETRY:?} or nothing")));
     }
+    let root = root.find()?;
     let code = root.resolve(Path::new(prefix.trim_start_matches('/')))?;
     let script = root.resolve(&code.join(file))?;
     if !code.is_dir() || !script.starts_with(&code) || !script.is_file() {

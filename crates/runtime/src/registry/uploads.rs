@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use agentcore_sandbox::remove_tree;
+use agentcore_sandbox::{remove_file_if_there, remove_tree};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -169,10 +169,8 @@ fn set_aside(upload: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    match fs::remove_file(upload.with_file_name(format!("{name}{MARK}"))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(doomed),
-    }
+    remove_file_if_there(&upload.with_file_name(format!("{name}{MARK}")))?;
+    Ok(doomed)
 }
 
 /// The upload that a path is in.

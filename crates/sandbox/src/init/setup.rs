@@ -1,6 +1,6 @@
 //! Everything before the loop: from a bare process to a started agent, in named steps.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -29,6 +29,7 @@ use crate::ResourceLimits;
 use crate::folder::{IncarnationFolder, InitRecord, write_record};
 use crate::log::{RotatedLog, open_for_appending};
 use crate::parcel::Parcel;
+use crate::removal::remove_file_if_there;
 use crate::walls::{Enclosure, Furnishing, Prepared, Seal};
 use crate::wire::{InStep, Order, Reply, Step, StepError};
 
@@ -258,10 +259,7 @@ impl Start {
 }
 
 fn bind(path: PathBuf) -> io::Result<UnixListener> {
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file_if_there(&path)?;
     let socket: OwnedFd = UnixListener::bind(path)?.into();
     Ok(spawn::out_of_the_way(socket)?.into())
 }

@@ -1,6 +1,6 @@
 //! Starting a sandbox: the lock, then init, then the order.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,7 +18,7 @@ use super::{Context, blocking};
 use crate::folder::{IncarnationFolder, InitRecord};
 use crate::parcel;
 use crate::pidfd::PidFd;
-use crate::removal::remove_tree;
+use crate::removal::{remove_file_if_there, remove_tree};
 use crate::wire::{Order, Reply, StepError};
 use crate::{NetworkMode, Sandbox, SandboxSpec, StartError, StopSignal, Wall};
 
@@ -136,10 +136,7 @@ fn take_lock(folder: &IncarnationFolder) -> io::Result<File> {
     file.try_lock()?;
     // What an earlier life in the same folder left behind must not be taken for this one's.
     for record in [folder.init_record(), folder.exit_record()] {
-        match fs::remove_file(record) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_file_if_there(&record)?;
     }
     Ok(file)
 }

@@ -72,33 +72,37 @@ impl RequestContext {
         Self { inner: Arc::new(Inner { request_id, headers, present, visible: OnceLock::new() }) }
     }
 
-    /// The session that the request belongs to, if it names one.
+    /// The session that the request belongs to, if it names one
+    /// (`X-Amzn-Bedrock-AgentCore-Runtime-Session-Id`).
     pub fn session_id(&self) -> Option<&str> {
         self.known(self.inner.present.session_id, &SESSION_ID)
     }
 
-    /// The request's id: the caller's, or else a new one.
+    /// The request's id: the caller's (`X-Amzn-Bedrock-AgentCore-Runtime-Request-Id`), or else a new
+    /// UUID.
     pub fn request_id(&self) -> &str {
         &self.inner.request_id
     }
 
-    /// The caller's word for whose request it is.
+    /// The caller's word for whose request it is (`X-Amzn-Bedrock-AgentCore-Runtime-User-Id`).
+    /// Nobody has checked it.
     pub fn user_id(&self) -> Option<&str> {
         self.header(headers::USER_ID)
     }
 
-    /// The workload access token.
+    /// The workload access token (`X-Amz-Bedrock-AgentCore-Identity-WAT`, else `WorkloadAccessToken`).
     pub fn workload_access_token(&self) -> Option<&str> {
         self.header(headers::WORKLOAD_ACCESS_TOKEN)
             .or_else(|| self.header(headers::WORKLOAD_ACCESS_TOKEN_OLD))
     }
 
-    /// Where OAuth 2 sends a user back to.
+    /// Where OAuth 2 sends a user back to (`OAuth2CallbackUrl`).
     pub fn oauth2_callback_url(&self) -> Option<&str> {
         self.header(headers::OAUTH2_CALLBACK_URL)
     }
 
-    /// The trace that the request belongs to (W3C trace context).
+    /// The trace that the request belongs to (W3C trace context). `None` if there is none, or one
+    /// that is malformed.
     pub fn trace_parent(&self) -> Option<TraceParent> {
         TraceParent::parse(self.known(self.inner.present.trace_parent, &TRACEPARENT)?)
     }
@@ -108,8 +112,9 @@ impl RequestContext {
         self.known(self.inner.present.trace_state, &TRACESTATE)
     }
 
-    /// The headers that are meant for an agent's code: all but those of the connection, cookies and
-    /// AWS's own (contract, section 1).
+    /// The headers that are meant for an agent's code: all but those of the connection and of its
+    /// content, `Host`, `Cookie`, `Accept*` and AWS's own (`x-amz-*`, `x-amzn-*`). Of those, the
+    /// workload access token and `X-Amzn-Bedrock-AgentCore-Runtime-Custom-*` are there.
     pub fn headers(&self) -> &HeaderMap {
         self.inner.visible.get_or_init(|| {
             let visible = |name: &http::HeaderName| headers::is_visible_to_agent(name.as_str());

@@ -21,7 +21,7 @@ pub struct Invocation {
     pub(crate) blocking: BlockingPool,
 }
 
-/// An argument of a handler, beside the payload:
+/// An argument of a handler, beside the payload. There are these, and no others can be made:
 ///
 /// | argument | what it is |
 /// |---|---|

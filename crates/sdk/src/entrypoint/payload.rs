@@ -1,4 +1,4 @@
-//! From a request's body to text, and from text to a handler's payload (contract, section 1).
+//! From a request's body to text, and from text to a handler's payload.
 
 use std::fmt;
 

@@ -31,7 +31,7 @@ pub(crate) mod via {
 
 /// What a ping handler may return.
 pub trait IntoPingStatus {
-    /// The status, or why there is none.
+    /// The status, or why there is none: that is logged, and the automatic rule decides.
     fn into_ping_status(self) -> Result<PingStatus, String>;
 }
 

@@ -25,7 +25,8 @@ impl Task {
         self.id
     }
 
-    /// Says how far the task is: any JSON.
+    /// Says how far the task is: any JSON. It replaces what was said before; what cannot be turned
+    /// into JSON is logged and left out.
     pub fn report_progress(&self, progress: impl Serialize) {
         self.tasks.report_progress(self.id, progress);
     }
@@ -96,13 +97,14 @@ impl TaskGuard {
         &self.task
     }
 
-    /// Completes the task with a result that can be read afterwards.
+    /// Completes the task with a result that can be read afterwards. One that cannot be turned into
+    /// JSON is logged and left out.
     pub fn complete(self, result: impl Serialize) {
         let result = self.task.tasks.to_json("result", &result);
         self.settle(Settled::Completed(result));
     }
 
-    /// Ends the task as failed.
+    /// Ends the task as failed, with the error's message.
     pub fn fail(self, error: impl std::fmt::Display) {
         self.settle(Settled::Failed(TaskFailure { kind: "Error".into(), message: error.to_string() }));
     }

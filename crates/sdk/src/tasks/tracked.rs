@@ -18,7 +18,7 @@ use crate::outcome::Settled;
 /// Why awaiting a task yields no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
-    /// The task was cancelled.
+    /// The task was cancelled, or the runtime ended before it did.
     #[error("the task was cancelled")]
     Cancelled,
     /// The task panicked, with this message.
@@ -104,7 +104,8 @@ impl<F: Future> Future for Tracked<F> {
     }
 }
 
-/// A task that was spawned. Await it for its value; drop it and the task runs on.
+/// A task that was spawned. Await it for its value, or for the [`TaskError`] that it ended with; drop
+/// it and the task runs on.
 #[derive(Debug)]
 pub struct TaskHandle<T> {
     id: TaskId,

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import dataclasses
 import gc
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from bedrock_agentcore import BedrockAgentCoreApp, BedrockAgentCoreContext
 
 #: Generators that were closed or ended.
 closed: list[str] = []
+NAN = math.nan
 marker: contextvars.ContextVar[str] = contextvars.ContextVar("marker", default="unset")
 
 
@@ -85,6 +87,9 @@ ACTIONS = {
     "unicode": lambda p, c: {"text": "é𝄞\n"},
     "half": lambda p, c: {"text": "\ud800"},
     "model": lambda p, c: {"a": Model(), "b": [Point(1, {2})], "c": (1, frozenset({3}))},
+    "nan": lambda p, c: {"mean": NAN, "NaN": ["NaN", NAN, -math.inf, 1e300, "\ud800"]},
+    "nan_in_model": lambda p, c: {"a": Model(), "b": [Point(NAN, {2})]},
+    "nan_in_error": lambda p, c: raise_it(HTTPException(409, {"x": NAN})),
     "opaque": lambda p, c: {"o": complex(1, 2)},
     "unspeakable": lambda p, c: Unspeakable(),
     "keys": lambda p, c: {(1, 2): 3},
@@ -116,6 +121,7 @@ ACTIONS = {
     "threads": lambda p, c: sorted(t.name for t in threading.enumerate()),
     "sleep": lambda p, c: time.sleep(p["seconds"]),
     "start": lambda p, c: app_of(p).add_async_task("counted", {"batch": 100}),
+    "start_with_nan": lambda p, c: app_of(p).add_async_task("counted", {"loss": NAN}),
     "complete": lambda p, c: app_of(p).complete_async_task(p["id"]),
     "force": lambda p, c: app_of(p).force_ping_status(p["status"]),
     "unforce": lambda p, c: app_of(p).clear_forced_ping_status(),

@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from answering import Answering
 
 WORD = secrets.token_hex(16)
 
@@ -149,20 +150,12 @@ def about():
     return {"folder": os.path.dirname(journal), "word": WORD, "port": int(os.environ["PORT"]), "address": address}
 
 
-class Agent(BaseHTTPRequestHandler):
-    def answer(self, value):
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
+class Agent(Answering):
     def do_GET(self):
         self.answer({"status": "Healthy", "word": WORD})
 
     def do_POST(self):
-        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        payload = self.payload()
         if "attack" in payload:
             return self.answer(list(outcomes(payload["attack"])))
         if "flood" in payload:
@@ -178,4 +171,4 @@ class Agent(BaseHTTPRequestHandler):
 if len(sys.argv) > 1:
     print(json.dumps(list(outcomes(json.loads(sys.argv[1])))))
 else:
-    ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Agent).serve_forever()
+    Agent.serve("0.0.0.0")

@@ -6,6 +6,8 @@
 //! came of it, as docs/SECURITY.md shows it. What the walls are for by themselves, and that each is
 //! missed when it is taken out, is shown by the suite of the crate `agentcore-sandbox`.
 
+#[path = "../../../../sandbox/tests/it/escape/docs.rs"]
+mod docs;
 mod scene;
 mod table;
 

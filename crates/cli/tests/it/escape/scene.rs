@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, PORT};
 use crate::attacks::Attack;
-use crate::support::{Host, Project, processes, session_id};
+use crate::support::{Host, Project, processes, script, session_id};
 use crate::walls::standing;
 
 const HOSTILE: &str = include_str!("hostile.py");
@@ -40,8 +40,9 @@ impl Scene {
         let project = user.map_or_else(Project::new, Project::of_user);
         all_walls_stand(&project).await?;
         fs::create_dir(project.path().join("planted")).unwrap();
-        for program in ["hostile", "planted/hostile"] {
-            project.executable(program, HOSTILE);
+        for folder in ["", "planted/"] {
+            project.executable(&format!("{folder}hostile"), HOSTILE);
+            project.file(&format!("{folder}answering.py"), script::ANSWERING);
         }
         project.configure("hostile", &["-n", AGENT]).await;
         project.expect(&["keys", "create", "--operator", "--state", ".agentcore"]).await;

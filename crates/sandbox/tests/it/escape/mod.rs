@@ -7,6 +7,7 @@
 //! A suite that finds nothing may be blind. So all attacks are made again with one wall taken out at
 //! a time, and each wall has to have been missed.
 
+mod docs;
 mod later;
 mod scene;
 mod table;

@@ -1,15 +1,11 @@
 //! What came of the attempts, for people.
 
 use std::fmt::Write as _;
-use std::fs;
 
-use super::Outcome;
+use super::{Outcome, docs};
 
-/// Where the table is shown.
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/SECURITY.md");
+/// After what the table is shown.
 const BEGIN: &str = "<!-- the escape suite writes from here -->\n";
-const END: &str = "<!-- to here -->\n";
-const UPDATE: &str = "UPDATE_DOCS";
 
 /// Everything, with the errors.
 pub(super) fn in_full(who: &str, outcomes: &[Outcome]) -> String {
@@ -28,15 +24,7 @@ pub(super) fn in_full(who: &str, outcomes: &[Outcome]) -> String {
 /// The table of the docs must be what came of it here. What stops an attempt in the end may depend
 /// on the kernel, and is left out.
 pub(super) fn compare_with_docs(root: &[Outcome], user: &[Outcome]) {
-    let table = for_docs(root, user);
-    let text = fs::read_to_string(DOCS).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (shown, after) = rest.split_once(END).unwrap();
-    if std::env::var_os(UPDATE).is_some() {
-        fs::write(DOCS, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert!(shown == table, "docs/SECURITY.md shows another table: run this test with {UPDATE}=1\n{table}");
+    docs::must_show(BEGIN, &for_docs(root, user));
 }
 
 fn for_docs(root: &[Outcome], user: &[Outcome]) -> String {
