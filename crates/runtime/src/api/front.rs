@@ -62,9 +62,10 @@ impl Service<Request<Incoming>> for Connected {
             false => Way::Routed(self.front.router()),
         };
         let (parts, body) = request.into_parts();
-        let body = at_hand(self.patience.with_body(body));
+        let body = self.patience.with_body(body);
         Box::pin(async move {
-            let answer = way.answer(Request::from_parts(parts, body.await), peer).await;
+            let body = at_hand(&parts.headers, body).await;
+            let answer = way.answer(Request::from_parts(parts, body), peer).await;
             Ok(answer.map(|body| underway.until_the_end_of(body)))
         })
     }
