@@ -5,4 +5,4 @@ mod patience;
 mod wakes;
 
 pub use patience::{Answered, Patience, PatientBody, PatientStream, Stalled, Underway};
-pub use wakes::{Bell, PolledInPlace, PolledWhenWoken, polled_in_place, polled_when_woken};
+pub use wakes::{Bell, PolledInPlace, PolledWhenWoken, WakeFlag, polled_in_place, polled_when_woken};

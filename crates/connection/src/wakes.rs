@@ -125,20 +125,15 @@ impl<F: Future> Future for PolledInPlace<F> {
 
 /// Runs `future` beside others in one task; it is polled only when it was woken itself.
 pub fn polled_when_woken<F: Future>(future: F) -> PolledWhenWoken<F> {
-    let flag = Arc::new(Flag { task: AtomicWaker::new(), woken: AtomicBool::new(true) });
-    PolledWhenWoken { future, waker: flag.clone().into(), flag }
+    WakeFlag::new().guard(future)
 }
 
-pin_project! {
-    /// A future that others' wakes do not have polled: see [`polled_when_woken`].
-    pub struct PolledWhenWoken<F> {
-        #[pin]
-        future: F,
-        flag: Arc<Flag>,
-        waker: Waker,
-    }
-}
+/// Remembers whether somebody was woken. It serves one future after another, and costs an allocation
+/// once.
+#[derive(Debug, Clone)]
+pub struct WakeFlag(Arc<Flag>);
 
+#[derive(Debug)]
 struct Flag {
     task: AtomicWaker,
     woken: AtomicBool,
@@ -155,14 +150,45 @@ impl Wake for Flag {
     }
 }
 
+impl WakeFlag {
+    /// One that guards nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Flag { task: AtomicWaker::new(), woken: AtomicBool::new(true) }))
+    }
+
+    /// As [`polled_when_woken`], once whatever it guarded before is over.
+    pub fn guard<F: Future>(&self, future: F) -> PolledWhenWoken<F> {
+        self.0.woken.store(true, Ordering::Release);
+        PolledWhenWoken { future, waker: self.0.clone().into(), flag: self.clone() }
+    }
+}
+
+impl Default for WakeFlag {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+pin_project! {
+    /// A future that others' wakes do not have polled: see [`polled_when_woken`].
+    pub struct PolledWhenWoken<F> {
+        #[pin]
+        future: F,
+        flag: WakeFlag,
+        waker: Waker,
+    }
+}
+
 impl<F: Future> Future for PolledWhenWoken<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let WakeFlag(flag) = this.flag;
         // First, so that a wake after the look at the flag has somebody to tell.
-        this.flag.task.register(context.waker());
-        if !this.flag.woken.swap(false, Ordering::AcqRel) {
+        flag.task.register(context.waker());
+        if !flag.woken.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         this.future.poll(&mut Context::from_waker(this.waker))

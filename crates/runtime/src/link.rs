@@ -119,9 +119,12 @@ impl Link {
         .await
     }
 
-    /// Whether the agent has left it open. Takes in what has arrived since it was used last.
+    /// Whether another request can be sent, as far as is known.
     fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
-        let _ = self.drive(context, |_| Poll::Ready(()));
+        // One that is ready sees whether the other side has left before it sends anything.
+        if !self.sender.is_ready() {
+            let _ = self.drive(context, |_| Poll::Ready(()));
+        }
         self.connection.is_some() && self.sender.is_ready()
     }
 }

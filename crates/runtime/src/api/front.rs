@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use agentcore_connection::{Answered, Patience};
+use agentcore_connection::{Answered, Patience, WakeFlag};
 use agentcore_protocol::agent::INVOCATIONS_PATH;
 use axum::Router;
 use axum::body::Body;
@@ -38,7 +38,7 @@ impl Front {
 
     /// What it serves somebody who has connected.
     pub(crate) fn to(&self, peer: SocketAddr, patience: Patience) -> Connected {
-        Connected { front: self.clone(), peer: Peer(peer), patience }
+        Connected { front: self.clone(), peer: Peer(peer), patience, woken: WakeFlag::new() }
     }
 }
 
@@ -47,6 +47,8 @@ pub(crate) struct Connected {
     front: Front,
     peer: Peer,
     patience: Patience,
+    /// Whether its request has been woken: requests come one after the other.
+    woken: WakeFlag,
 }
 
 impl Service<Request<Incoming>> for Connected {
@@ -63,11 +65,12 @@ impl Service<Request<Incoming>> for Connected {
         };
         let (parts, body) = request.into_parts();
         let body = self.patience.with_body(body);
-        Box::pin(async move {
+        // What the connection itself is woken for is most often no news for a request.
+        Box::pin(self.woken.guard(async move {
             let body = at_hand(&parts.headers, body).await;
             let answer = way.answer(Request::from_parts(parts, body), peer).await;
             Ok(answer.map(|body| underway.until_the_end_of(body)))
-        })
+        }))
     }
 }
 
