@@ -1,9 +1,10 @@
-//! Small payloads, taken in before they are handed on.
+//! Small payloads that came along with the head of their request.
 //!
 //! hyper reads a body when somebody asks for more of it, which takes another turn of the connection, and
-//! everything that stands between the two is polled again. A payload that is at hand costs one turn of
-//! next to nothing.
+//! everything that stands between the two is polled again. A payload that is taken in before it is
+//! handed on costs one turn of next to nothing.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,13 +13,13 @@ use axum::http::HeaderMap;
 use axum::http::header::EXPECT;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
 
 /// Most bytes that are taken in; one read of a connection seldom brings more.
 const MOST: u64 = 16 * 1024;
 
-/// The same body, its first piece taken in if it is small. Who asks before they send it (`Expect`) is
-/// told to go on by whoever wants it.
+/// The same body, its first piece taken in if it is small and there already: a session may begin while
+/// the payload is on its way. Who asks before they send it (`Expect`) is told to go on by whoever wants
+/// it.
 pub(super) async fn at_hand<B>(headers: &HeaderMap, mut body: B) -> Body
 where
     B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
@@ -27,8 +28,20 @@ where
     if !is_small || headers.contains_key(EXPECT) {
         return Body::new(body);
     }
-    let first = body.frame().await;
-    Body::new(AtHand { first, rest: body })
+    let mut has_asked = false;
+    let first = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+        Poll::Ready(first) => Poll::Ready(first),
+        Poll::Pending if has_asked => Poll::Ready(None),
+        Poll::Pending => {
+            has_asked = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match first.await {
+        Some(first) => Body::new(AtHand { first: Some(first), rest: body }),
+        None => Body::new(body),
+    }
 }
 
 /// A body, the first piece of which has come.
@@ -78,6 +91,7 @@ mod tests {
 
     use futures_util::FutureExt;
     use http_body::Body as _;
+    use http_body_util::BodyExt;
 
     /// A body of so many bytes that comes in these pieces; `None`: a turn without one.
     struct Pieces(u64, VecDeque<Option<&'static str>>);
@@ -118,16 +132,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_body_is_at_hand_and_what_is_missing_of_it_is_not_waited_for() {
+    async fn a_body_that_is_there_at_the_second_look_is_at_hand() {
         let body = at_hand(&HeaderMap::new(), pieces(3, &[None, Some("one")])).await;
         assert_eq!(body.size_hint().exact(), Some(3));
         assert!(!body.is_end_stream());
         assert_eq!(body.collect().now_or_never().unwrap().unwrap().to_bytes(), "one");
+    }
 
-        let late = pieces(6, &[Some("one"), None, Some("two")]);
-        let body = at_hand(&HeaderMap::new(), late).now_or_never().expect("the rest is not waited for");
-        assert_eq!(body.size_hint().exact(), Some(6));
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "onetwo");
+    #[tokio::test]
+    async fn a_body_of_several_pieces_arrives_whole_and_what_is_missing_is_not_waited_for() {
+        for late in [&[Some("one"), None, None, Some("two")][..], &[None, None, None, Some("onetwo")]] {
+            let headers = HeaderMap::new();
+            let mut looking = std::pin::pin!(at_hand(&headers, pieces(6, late)));
+            let body = match looking.as_mut().now_or_never() {
+                Some(body) => body,
+                None => looking.now_or_never().expect("it looks once more, and no longer"),
+            };
+            assert_eq!(body.size_hint().exact(), Some(6));
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "onetwo");
+        }
     }
 
     #[tokio::test]
@@ -140,7 +163,7 @@ mod tests {
     async fn a_large_body_and_one_that_is_asked_for_first_are_left_where_they_are() {
         let asking = [(EXPECT, "100-continue".parse().unwrap())].into_iter().collect();
         for (headers, length) in [(HeaderMap::new(), MOST + 1), (asking, 3)] {
-            let body = at_hand(&headers, pieces(length, &[None, Some("one")])).now_or_never();
+            let body = at_hand(&headers, pieces(length, &[Some("one")])).now_or_never();
             assert_eq!(body.expect("nothing is waited for").size_hint().exact(), Some(length));
         }
     }
