@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -61,6 +62,24 @@ impl Trust {
             (0, _) => Err(malformed("there is none that can be used".to_owned())),
             _ => Ok(Self(Arc::new(roots))),
         }
+    }
+
+    /// Those that were chosen, else whom the system trusts if there is TLS: to read who that is takes a while.
+    pub fn chosen_or_of_system(chosen: Option<&Self>, has_tls: bool) -> Self {
+        match chosen {
+            Some(chosen) => chosen.clone(),
+            None if has_tls => Self::of_system(),
+            None => Self::nobody(),
+        }
+    }
+
+    /// HTTP/1.1 over a transport, within TLS where the URL says so, with those who are trusted.
+    pub fn connector<T>(&self, transport: T) -> HttpsConnector<T> {
+        HttpsConnectorBuilder::new()
+            .with_tls_config(self.client_config())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(transport)
     }
 
     /// A client that trusts these.

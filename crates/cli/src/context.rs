@@ -111,12 +111,7 @@ impl Context {
 
     /// A client of whoever is at `endpoint`.
     pub(crate) fn client(&self, endpoint: Endpoint) -> HostClient {
-        let trust = match &self.ca_bundle {
-            Some(bundle) => bundle.clone(),
-            // To read whom the system trusts takes a while.
-            None if endpoint.has_tls() => Trust::of_system(),
-            None => Trust::nobody(),
-        };
+        let trust = Trust::chosen_or_of_system(self.ca_bundle.as_ref(), endpoint.has_tls());
         HostClient::new(endpoint, &trust).with_token_of(self.states().iter().map(PathBuf::as_path))
     }
 

@@ -52,11 +52,9 @@ pub struct Fetcher {
 impl Fetcher {
     /// A fetcher that trusts what the system trusts.
     pub fn new() -> Self {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(Trust::of_system().client_config())
-            .https_or_http()
-            .enable_http1()
-            .build();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = Trust::of_system().connector(tcp);
         Self { client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector) }
     }
 

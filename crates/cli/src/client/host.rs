@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -48,11 +48,7 @@ impl HostClient {
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trust.client_config())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(plain);
+        let connector = trust.connector(plain);
         let signer = Signer::from_environment(|name| std::env::var(name).ok());
         Self { endpoint, http: Client::builder(TokioExecutor::new()).build(connector), signer, token: None }
     }

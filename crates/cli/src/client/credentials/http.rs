@@ -16,7 +16,6 @@ use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client, Error};
@@ -69,32 +68,28 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(self.settings.connect_timeout());
-        let trust = match request.uri().scheme() == Some(&Scheme::HTTPS) {
-            true => self.trust.clone().unwrap_or_else(Trust::of_system),
-            false => Trust::nobody(),
-        };
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(trust.client_config())
-            .https_or_http()
-            .enable_http1();
+        let trust = Trust::chosen_or_of_system(self.trust.as_ref(), has_tls(request.uri()));
         let client = Client::builder(TokioExecutor::new());
         match proxy(request.uri()) {
-            None => client.build(https.wrap_connector(tcp)).request(request).await,
+            None => client.build(trust.connector(tcp)).request(request).await,
             Some(proxy) => {
                 let tunnel = Tunnel::new(proxy.uri().clone(), tcp);
                 let tunnel = match proxy.basic_auth() {
                     Some(auth) => tunnel.with_auth(auth.clone()),
                     None => tunnel,
                 };
-                client.build(https.wrap_connector(tunnel)).request(request).await
+                client.build(trust.connector(tunnel)).request(request).await
             }
         }
     }
 }
 
+fn has_tls(service: &Uri) -> bool {
+    service.scheme() == Some(&Scheme::HTTPS)
+}
+
 /// The proxy on the way to a service, as the environment names it. Containers and machines, which are asked without
 /// TLS, are next to us: what they hand out goes through nobody.
 fn proxy(service: &Uri) -> Option<Intercept> {
-    let is_far = service.scheme() == Some(&Scheme::HTTPS);
-    is_far.then(|| Matcher::from_env().intercept(service)).flatten()
+    has_tls(service).then(|| Matcher::from_env().intercept(service)).flatten()
 }
