@@ -61,7 +61,7 @@ impl Patience {
     }
 
     /// Ready once the caller has stood still for too long.
-    pub async fn lost(&self) -> Stalled {
+    async fn lost(&self) -> Stalled {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -37,8 +37,8 @@ impl Front {
     }
 
     /// What it serves somebody who has connected.
-    pub(crate) fn to(&self, peer: SocketAddr, patience: Patience) -> Connected {
-        Connected { front: self.clone(), peer: Peer(peer), patience, woken: WakeFlag::new() }
+    pub(crate) fn to(self, peer: SocketAddr, patience: Patience) -> Connected {
+        Connected { front: self, peer: Peer(peer), patience, woken: WakeFlag::new() }
     }
 }
 
