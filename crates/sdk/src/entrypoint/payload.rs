@@ -9,7 +9,6 @@ use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use super::strict::{self, Checked};
 
@@ -171,13 +170,13 @@ pub(super) async fn parse<P: DeserializeOwned + Send + 'static>(text: Utf8Bytes)
 /// cannot hold is refused as what it is, and only of others it is said that `P` does not take them.
 pub(super) fn parse_now<P: DeserializeOwned + 'static>(text: &str) -> Result<P, PayloadError> {
     let no_json = |error: serde_json::Error| PayloadError::Json(error.to_string());
-    if !strict::checks::<P>() {
-        strict::check(text).map_err(no_json)?;
+    match serde_json::from_str(text) {
+        Ok(payload) => strict::check_read_as::<P>(text).map(|()| payload).map_err(no_json),
+        Err(error) => {
+            strict::check(text).map_err(no_json)?;
+            Err(PayloadError::Mismatch(error.to_string()))
+        }
     }
-    serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => PayloadError::Mismatch(error.to_string()),
-        _ => no_json(error),
-    })
 }
 
 impl fmt::Display for PayloadError {

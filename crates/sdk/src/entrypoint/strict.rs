@@ -1,9 +1,10 @@
 //! Holds every payload to the same JSON, whatever type a handler takes.
 //!
 //! serde passes over what a type has no field for: there, halves of characters, numbers beyond
-//! all range and nesting without end go unseen. What is JSON must not depend on the handler, so a
-//! text is read once before, by a reader that looks at everything and keeps nothing. It goes over
-//! long strings eight bytes at a time, and takes less than a search for what could be wrong would.
+//! all range and nesting without end go unseen. What is JSON must not depend on the handler, so
+//! a text that a type was read from is looked over for them, which takes little: nearly all of it
+//! are strings, and these are crossed many bytes at a time. Only a text that might hold one is read
+//! again, by a reader that looks at everything and keeps nothing.
 
 use std::any::TypeId;
 use std::fmt;
@@ -16,10 +17,67 @@ pub(super) fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str(text).map(|Checked| ())
 }
 
-/// Whether `P` itself looks at everything.
-pub(super) fn checks<P: 'static>() -> bool {
-    let known = [TypeId::of::<Value>(), TypeId::of::<Checked>()];
-    known.contains(&TypeId::of::<P>())
+/// As [`check`], for a text that a `P` was read from.
+pub(super) fn check_read_as<P: 'static>(text: &str) -> serde_json::Result<()> {
+    let looks_at_everything = [TypeId::of::<Value>(), TypeId::of::<Checked>()];
+    if looks_at_everything.contains(&TypeId::of::<P>()) || !is_suspicious(text.as_bytes()) {
+        return Ok(());
+    }
+    check(text)
+}
+
+/// A `serde_json::Value` has fewer levels than this.
+const LEVELS: usize = 128;
+/// So many digits and an exponent of two more are in the range of an `f64`.
+const DIGITS: usize = 200;
+
+/// Whether there may be something in `json` that a type passes over and a `Value` does not hold.
+/// In doubt there is.
+fn is_suspicious(json: &[u8]) -> bool {
+    let (mut rest, mut levels, mut digits) = (json, 0_usize, 0_usize);
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let in_number = digits > 0;
+        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
+        match byte {
+            b'"' => match after_string(rest) {
+                Some(after) => rest = after,
+                None => return true,
+            },
+            b'[' | b'{' => levels += 1,
+            b']' | b'}' => levels = levels.saturating_sub(1),
+            b'e' | b'E' if in_number && is_large(rest) => return true,
+            _ => {}
+        }
+        if levels >= LEVELS || digits >= DIGITS {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether an exponent has more than two digits and makes a number larger.
+fn is_large(exponent: &[u8]) -> bool {
+    let digits = exponent.strip_prefix(b"+").unwrap_or(exponent);
+    digits.iter().take_while(|byte| byte.is_ascii_digit()).count() > 2
+}
+
+/// What follows a string, unless something in it is suspicious: half a character, even next to
+/// its other half, or a control character, which only types that want bytes let pass.
+fn after_string(mut inside: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (plain, rest) = inside.split_at(memchr::memchr2(b'"', b'\\', inside)?);
+        // Without a way out, so that many bytes are compared at once.
+        if plain.iter().fold(false, |found, byte| found | (*byte < b' ')) {
+            return None;
+        }
+        inside = match rest {
+            [b'"', after @ ..] => return Some(after),
+            [_, b'u', b'd' | b'D', ..] | [_] => return None,
+            [_, _, after @ ..] => after,
+            [] => return None,
+        };
+    }
 }
 
 /// Any JSON, every part of which was read as if to keep it.
@@ -77,9 +135,15 @@ impl<'de> Visitor<'de> for Checked {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde::de::IgnoredAny;
 
     fn fits_a_value(text: &str) -> bool {
         serde_json::from_str::<Value>(text).is_ok()
+    }
+
+    /// As a payload is found to be JSON where the type ignores all of it.
+    fn found_good(text: &str) -> bool {
+        serde_json::from_str::<IgnoredAny>(text).is_ok() && check_read_as::<IgnoredAny>(text).is_ok()
     }
 
     #[test]
@@ -96,8 +160,44 @@ mod tests {
             (digits(220) + "e99", digits(200) + "e99"),
             ("9.9e0000000400".into(), "0e400".into()),
         ] {
-            assert!(fits_a_value(&good) && check(&good).is_ok(), "{good}");
-            assert!(!fits_a_value(&bad) && check(&bad).is_err(), "{bad}");
+            assert!(fits_a_value(&good) && found_good(&good), "{good}");
+            assert!(!fits_a_value(&bad) && !found_good(&bad), "{bad}");
+            for part in [good, bad] {
+                let text = format!(r#"{{"a":[1,"e\"9",{part}],"b\u00e9":-0.5e-400}}"#);
+                assert_eq!(found_good(&text), fits_a_value(&text), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_payloads_usually_have_is_no_reason_to_read_them_again() {
+        let usual = r#"{"prompt":"say \"hi\"\n\u00e9 and 1e999","on":true,"at":[1.5e-7,2E+10],"n":null}"#;
+        for text in [usual, "[]", " 1 ", "\"\"", "1e-5000"] {
+            assert!(!is_suspicious(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_found_in_what_is_read_as_bytes() {
+        struct Octets;
+        impl<'de> Deserialize<'de> for Octets {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Taken;
+                impl Visitor<'_> for Taken {
+                    type Value = Octets;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("bytes")
+                    }
+                    fn visit_bytes<E>(self, _: &[u8]) -> Result<Octets, E> {
+                        Ok(Octets)
+                    }
+                }
+                deserializer.deserialize_bytes(Taken)
+            }
+        }
+        for text in ["\"a\nb\"", r#""\ud800""#] {
+            assert!(serde_json::from_str::<Octets>(text).is_ok());
+            assert!(check_read_as::<Octets>(text).is_err(), "{text}");
         }
     }
 
@@ -120,11 +220,13 @@ mod tests {
         #[test]
         fn what_passes_is_exactly_what_a_value_holds(text in texts()) {
             prop_assert_eq!(check(&text).is_ok(), fits_a_value(&text));
+            prop_assert_eq!(found_good(&text), fits_a_value(&text));
         }
 
         #[test]
         fn so_it_does_for_any_text(text: String) {
             prop_assert_eq!(check(&text).is_ok(), fits_a_value(&text));
+            prop_assert_eq!(found_good(&text), fits_a_value(&text));
         }
     }
 }

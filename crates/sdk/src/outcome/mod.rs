@@ -5,6 +5,7 @@
 //! serializable types is both. So each way in has a marker type that the compiler infers, and a
 //! serialized `Result` is recognised as what it is (see [`probe`]).
 
+mod json;
 mod probe;
 
 use std::error::Error as StdError;

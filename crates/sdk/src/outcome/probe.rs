@@ -9,6 +9,8 @@ use std::fmt::{self, Display};
 
 use serde::ser::{Impossible, Serialize, Serializer};
 
+use super::json::to_vec;
+
 /// What a value turned out to be.
 pub(super) enum Probed {
     /// A value, or the inside of an `Ok`, as JSON.
@@ -27,15 +29,6 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Pr
         Ok(Taken { inside, is_error: true }) => inside.map(|json| Probed::Error(text_of(json))),
         Err(NotAResult) => to_vec(value).map(Probed::Value),
     }
-}
-
-/// Most answers fit into this many bytes, and are not copied while they grow.
-const USUAL: usize = 1024;
-
-fn to_vec<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
-    let mut json = Vec::with_capacity(USUAL);
-    serde_json::to_writer(&mut json, value)?;
-    Ok(json)
 }
 
 fn text_of(json: Vec<u8>) -> String {
