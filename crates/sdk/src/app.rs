@@ -112,16 +112,14 @@ impl App {
     /// It must not block: blocking and computing handlers go to
     /// [`entrypoint_blocking`](Self::entrypoint_blocking).
     pub fn entrypoint<M>(mut self, handler: impl Handler<M>) -> Self {
-        let handler = Arc::new(handler);
-        self.entrypoint = Some(Arc::new(move |invocation| Arc::clone(&handler).call(invocation)));
+        self.entrypoint = Some(ErasedHandler::from_async(handler));
         self
     }
 
     /// Answers invocations with a plain function that may block and compute as it likes: it runs
     /// on threads of its own, and `/ping` does not wait for it.
     pub fn entrypoint_blocking<M>(mut self, handler: impl BlockingHandler<M>) -> Self {
-        let handler = Arc::new(handler);
-        self.entrypoint = Some(Arc::new(move |invocation| Arc::clone(&handler).call(invocation)));
+        self.entrypoint = Some(ErasedHandler::from_blocking(handler));
         self
     }
 

@@ -66,17 +66,18 @@ impl App {
     where
         F: Fn(RawInvocation) -> BoxFuture<RawAnswer> + Send + Sync + 'static,
     {
-        let handler: ErasedHandler = Arc::new(move |invocation: Invocation| {
-            let Invocation { payload, context, head, .. } = invocation;
-            let answer = entrypoint(RawInvocation { text: payload.into(), context, head });
-            Box::pin(async move {
-                Ok(match answer.await {
+        let entrypoint = Arc::new(entrypoint);
+        let call = move |invocation: Invocation| {
+            let entrypoint = Arc::clone(&entrypoint);
+            async move {
+                let Invocation { payload, context, head, .. } = invocation;
+                Ok(match entrypoint(RawInvocation { text: payload.into(), context, head }).await {
                     RawAnswer::Response(response) => Answer::Response(response),
                     RawAnswer::Events(items) => Answer::Stream(ItemStream::rendered(items)),
                 })
-            })
-        });
-        self.set_entrypoint(handler);
+            }
+        };
+        self.set_entrypoint(ErasedHandler::new(call, false));
         self
     }
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use agentcore_protocol::{Clock, SystemClock};
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Span, Subscriber};
@@ -145,7 +146,7 @@ fn timestamp(now: agentcore_protocol::Timestamp) -> String {
 /// Fields as they were recorded. Every invocation has some and few of them are ever logged, so that
 /// names are turned into those of a line only then.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields(SmallVec<[(&'static str, Value); 4]>);
 
 impl Fields {
     fn insert(&mut self, field: &Field, value: Value) {

@@ -182,11 +182,9 @@ impl Shared {
                 Err(error) => span.in_scope(|| refused(&error)),
             };
         };
-        let cancellation = CancellationToken::new();
-        let client_left = cancellation.clone().drop_guard();
-        let invocation = self.invocation(payload, context, parts, cancellation);
-        let entrypoint = Arc::clone(entrypoint);
-        let work = self.tasks.scope(async move { entrypoint(invocation).await });
+        let cancellation = entrypoint.watches_client().then(CancellationToken::new);
+        let client_left = cancellation.clone().map(CancellationToken::drop_guard);
+        let work = entrypoint.call(self.invocation(payload, context, parts, cancellation));
         let (handled, span) = Attended::new(work, span, &self.handlers).await;
         self.answer(handled, client_left, &span)
     }
@@ -200,20 +198,27 @@ impl Shared {
     }
 
     /// Turns what a handler came to into a response. While that is streamed, `client_left` watches
-    /// over it; a client that has its answer whole may leave as it likes.
-    fn answer(&self, handled: Handled, client_left: DropGuard, span: &Span) -> Response {
+    /// over it, if it matters to the handler; a client that has its answer whole may leave as it likes.
+    fn answer(&self, handled: Handled, client_left: Option<DropGuard>, span: &Span) -> Response {
         let at_once = match handled {
             Ok(Answer::Stream(items)) => {
                 let events =
                     Events::new(items, self.keep_alive, self.tasks.clone(), client_left, span.clone());
                 return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
             }
-            Ok(Answer::Response(response)) => return accompany(*response, client_left),
+            Ok(Answer::Response(response)) => {
+                return match client_left {
+                    Some(client_left) => accompany(*response, client_left),
+                    None => *response,
+                };
+            }
             Ok(Answer::Json(json)) => respond::json_bytes(StatusCode::OK, json),
             Ok(Answer::Failed(failure)) => span.in_scope(|| failed(&failure)),
             Err(error) => span.in_scope(|| refused(&error)),
         };
-        client_left.disarm();
+        if let Some(guard) = client_left {
+            guard.disarm();
+        }
         at_once
     }
 
@@ -229,7 +234,7 @@ impl Shared {
         let span = logs::invocation_span(&context);
         let cancellation = CancellationToken::new();
         let client_left = cancellation.clone().drop_guard();
-        let invocation = self.invocation(Utf8Bytes::default(), context, parts, cancellation);
+        let invocation = self.invocation(Utf8Bytes::default(), context, parts, Some(cancellation));
         let handlers = self.handlers.clone();
         upgrade.max_message_size(self.max_payload).max_frame_size(self.max_payload).on_upgrade(
             move |socket| {
@@ -247,7 +252,7 @@ impl Shared {
         payload: Utf8Bytes,
         context: RequestContext,
         head: http::request::Parts,
-        cancellation: CancellationToken,
+        cancellation: Option<CancellationToken>,
     ) -> Invocation {
         Invocation {
             payload,

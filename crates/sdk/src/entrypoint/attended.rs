@@ -10,11 +10,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use super::answer::Answer;
-use super::handler::Handled;
+use super::handler::{Handled, HandledFuture};
 use crate::outcome::Failure;
 use crate::tasks::panic_message;
-
-type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 
 /// Polls a handler in its connection's own task, which costs nothing, for as long as the client is
 /// there. When the client leaves, the connection drops this, and the handler is moved to a task of
@@ -22,18 +20,14 @@ type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 ///
 /// A panic ends the handler and nothing else.
 pub(crate) struct Attended {
-    under_way: Option<(Work, Span)>,
+    under_way: Option<(HandledFuture, Span)>,
     handlers: TaskTracker,
 }
 
 impl Attended {
     /// What `work` logs is in `span`, which comes back with what it came to.
-    pub(crate) fn new(
-        work: impl Future<Output = Handled> + Send + 'static,
-        span: Span,
-        handlers: &TaskTracker,
-    ) -> Self {
-        Self { under_way: Some((Box::pin(work), span)), handlers: handlers.clone() }
+    pub(crate) fn new(work: HandledFuture, span: Span, handlers: &TaskTracker) -> Self {
+        Self { under_way: Some((work, span)), handlers: handlers.clone() }
     }
 }
 

@@ -6,7 +6,7 @@ use agentcore_protocol::headers;
 use agentcore_protocol::trace::TraceParent;
 use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderName, header, request};
-use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// Names made at compile time: to look a header up by its text is to parse the name each time.
 static REQUEST_ID: HeaderName = HeaderName::from_static(headers::REQUEST_ID);
@@ -21,10 +21,33 @@ pub struct RequestContext {
 }
 
 struct Inner {
-    request_id: String,
+    request_id: RequestId,
     headers: HeaderMap,
     present: Present,
     visible: OnceLock<HeaderMap>,
+}
+
+enum RequestId {
+    Given(String),
+    /// A new one's text, which is ASCII.
+    New([u8; Hyphenated::LENGTH]),
+}
+
+impl RequestId {
+    /// An id to tell log lines apart: it need not be unpredictable.
+    fn new() -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
+        id.hyphenated().encode_lower(&mut text);
+        Self::New(text)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Given(id) => id,
+            Self::New(text) => std::str::from_utf8(text).unwrap_or_default(),
+        }
+    }
 }
 
 /// Which of the headers that every request is asked for are there: most are not, and one look at
@@ -61,13 +84,8 @@ impl RequestContext {
         let headers = std::mem::take(&mut parts.headers);
         let present = Present::among(&headers);
         let request_id = match present.request_id.then(|| text(&headers, &REQUEST_ID)).flatten() {
-            Some(id) if !id.is_empty() => id.to_owned(),
-            // An id to tell log lines apart: it need not be unpredictable.
-            _ => uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes())
-                .into_uuid()
-                .hyphenated()
-                .encode_lower(&mut Uuid::encode_buffer())
-                .to_owned(),
+            Some(id) if !id.is_empty() => RequestId::Given(id.to_owned()),
+            _ => RequestId::new(),
         };
         Self { inner: Arc::new(Inner { request_id, headers, present, visible: OnceLock::new() }) }
     }
@@ -81,7 +99,7 @@ impl RequestContext {
     /// The request's id: the caller's (`X-Amzn-Bedrock-AgentCore-Runtime-Request-Id`), or else a new
     /// UUID.
     pub fn request_id(&self) -> &str {
-        &self.inner.request_id
+        self.inner.request_id.as_str()
     }
 
     /// The caller's word for whose request it is (`X-Amzn-Bedrock-AgentCore-Runtime-User-Id`).

@@ -15,7 +15,8 @@ pub struct Invocation {
     pub(crate) context: RequestContext,
     /// The rest of the request's head: its headers are in the context.
     pub(crate) head: http::request::Parts,
-    pub(crate) cancellation: CancellationToken,
+    /// There for handlers that take it.
+    pub(crate) cancellation: Option<CancellationToken>,
     pub(crate) tasks: Tasks,
     pub(crate) health: Health,
     pub(crate) blocking: BlockingPool,
@@ -30,6 +31,9 @@ pub struct Invocation {
 /// | [`Health`] | the ping status: read it, force it |
 /// | [`CancellationToken`] | fires when the client goes away before it has its answer |
 pub trait FromInvocation: Send + 'static {
+    #[doc(hidden)]
+    const WATCHES_CLIENT: bool = false;
+
     /// Makes the argument.
     fn from_invocation(invocation: &Invocation) -> Self;
 }
@@ -53,7 +57,9 @@ impl FromInvocation for Health {
 }
 
 impl FromInvocation for CancellationToken {
+    const WATCHES_CLIENT: bool = true;
+
     fn from_invocation(invocation: &Invocation) -> Self {
-        invocation.cancellation.clone()
+        invocation.cancellation.clone().expect("a handler that takes it says that it watches its client")
     }
 }

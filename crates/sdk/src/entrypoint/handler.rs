@@ -15,7 +15,7 @@ use crate::tasks::panic_message;
 
 /// What became of an invocation: an answer, or a payload that the handler cannot take.
 pub(crate) type Handled = Result<Answer, PayloadError>;
-type HandledFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
+pub(crate) type HandledFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
 
 /// An async entrypoint: `async fn(payload)`, with up to four further arguments that implement
 /// [`FromInvocation`].
@@ -31,7 +31,10 @@ type HandledFuture = Pin<Box<dyn Future<Output = Handled> + Send>>;
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(self: Arc<Self>, invocation: Invocation) -> HandledFuture;
+    const WATCHES_CLIENT: bool;
+
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, invocation: Invocation) -> impl Future<Output = Handled> + Send + 'static;
 }
 
 /// A blocking entrypoint: a plain `fn(payload)`, with arguments and results as in [`Handler`]. It
@@ -43,11 +46,50 @@ pub trait Handler<M>: Send + Sync + 'static {
 )]
 pub trait BlockingHandler<M>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn call(self: Arc<Self>, invocation: Invocation) -> HandledFuture;
+    const WATCHES_CLIENT: bool;
+
+    #[doc(hidden)]
+    fn call(self: Arc<Self>, invocation: Invocation) -> impl Future<Output = Handled> + Send + 'static;
 }
 
 /// A handler whose type is forgotten.
-pub(crate) type ErasedHandler = Arc<dyn Fn(Invocation) -> HandledFuture + Send + Sync>;
+pub(crate) struct ErasedHandler {
+    call: Box<dyn Fn(Invocation) -> HandledFuture + Send + Sync>,
+    watches_client: bool,
+}
+
+impl ErasedHandler {
+    /// `watches_client`: it takes the token that fires when its client leaves.
+    pub(crate) fn new<F>(call: impl Fn(Invocation) -> F + Send + Sync + 'static, watches_client: bool) -> Self
+    where
+        F: Future<Output = Handled> + Send + 'static,
+    {
+        let call = move |invocation: Invocation| -> HandledFuture {
+            let tasks = invocation.tasks.clone();
+            Box::pin(tasks.scope(call(invocation)))
+        };
+        Self { call: Box::new(call), watches_client }
+    }
+
+    pub(crate) fn from_async<M, H: Handler<M>>(handler: H) -> Self {
+        let handler = Arc::new(handler);
+        Self::new(move |invocation| Arc::clone(&handler).call(invocation), H::WATCHES_CLIENT)
+    }
+
+    pub(crate) fn from_blocking<M, H: BlockingHandler<M>>(handler: H) -> Self {
+        let handler = Arc::new(handler);
+        Self::new(move |invocation| Arc::clone(&handler).call(invocation), H::WATCHES_CLIENT)
+    }
+
+    pub(crate) fn watches_client(&self) -> bool {
+        self.watches_client
+    }
+
+    /// The handler at work, with the app's tasks as the current ones.
+    pub(crate) fn call(&self, invocation: Invocation) -> HandledFuture {
+        (self.call)(invocation)
+    }
+}
 
 macro_rules! handlers {
     ($($argument:ident),*) => {
@@ -57,15 +99,16 @@ macro_rules! handlers {
             F: Fn(P, $($argument),*) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: IntoAnswer<M>,
+            M: 'static,
             P: DeserializeOwned + Send + 'static,
             $($argument: FromInvocation,)*
         {
-            fn call(self: Arc<Self>, invocation: Invocation) -> HandledFuture {
-                Box::pin(async move {
-                    $(let $argument = $argument::from_invocation(&invocation);)*
-                    let payload = payload::parse(invocation.payload).await?;
-                    Ok(self(payload, $($argument),*).await.into_answer())
-                })
+            const WATCHES_CLIENT: bool = false $(|| $argument::WATCHES_CLIENT)*;
+
+            async fn call(self: Arc<Self>, invocation: Invocation) -> Handled {
+                $(let $argument = $argument::from_invocation(&invocation);)*
+                let payload = payload::parse(invocation.payload).await?;
+                Ok(self(payload, $($argument),*).await.into_answer())
             }
         }
 
@@ -73,16 +116,20 @@ macro_rules! handlers {
         impl<F, P, R, M, $($argument,)*> BlockingHandler<(P, R, M, $($argument,)*)> for F
         where
             F: Fn(P, $($argument),*) -> R + Send + Sync + 'static,
-            R: IntoAnswer<M>,
+            R: IntoAnswer<M> + 'static,
+            M: 'static,
             P: DeserializeOwned + Send + 'static,
             $($argument: FromInvocation,)*
         {
-            fn call(self: Arc<Self>, invocation: Invocation) -> HandledFuture {
+            const WATCHES_CLIENT: bool = false $(|| $argument::WATCHES_CLIENT)*;
+
+            async fn call(self: Arc<Self>, invocation: Invocation) -> Handled {
                 $(let $argument = $argument::from_invocation(&invocation);)*
-                Box::pin(run_blocking(invocation, move |payload| {
+                let work = move |payload: &str| {
                     let payload = payload::parse_now(payload)?;
                     Ok(self(payload, $($argument),*).into_answer())
-                }))
+                };
+                run_blocking(invocation, work).await
             }
         }
     };

@@ -4,7 +4,8 @@ use std::fmt;
 
 use agentcore_protocol::error::{ErrorBody, INVALID_ENCODING, INVALID_JSON};
 use axum::extract::ws::Utf8Bytes;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -62,8 +63,8 @@ where
     let mut body = std::pin::pin!(body);
     let announced = body.size_hint().lower();
     if announced <= limit as u64 {
-        match Limited::new(body.as_mut(), limit).collect().await {
-            Ok(collected) => return Ok(collected.to_bytes()),
+        match whole(Limited::new(body.as_mut(), limit)).await {
+            Ok(bytes) => return Ok(bytes),
             Err(error) if !error.is::<LengthLimitError>() => {
                 return Err(PayloadError::Interrupted(error.to_string()));
             }
@@ -80,6 +81,27 @@ where
         }
     }
     Err(PayloadError::TooLarge { limit })
+}
+
+/// All of a body in one piece: the one that it came in, if that is all.
+async fn whole<B>(mut body: B) -> Result<Bytes, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some(first) = (&mut body).into_data_stream().next().await.transpose()? else {
+        return Ok(Bytes::new());
+    };
+    let rest = body.size_hint();
+    if rest.exact() == Some(0) {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(first.len() + rest.lower() as usize);
+    all.extend_from_slice(&first);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await.transpose()? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.freeze())
 }
 
 /// Turns a body into text as [`to_text`] does, a large one off the I/O threads.

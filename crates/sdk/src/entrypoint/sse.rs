@@ -65,11 +65,11 @@ impl Events {
         items: ItemStream,
         keep_alive: Duration,
         tasks: Tasks,
-        client_left: DropGuard,
+        client_left: Option<DropGuard>,
         span: Span,
     ) -> Self {
         let quiet = Box::pin(sleep(keep_alive));
-        Self { items: Some(items.0), tasks, keep_alive, quiet, client_left: Some(client_left), span }
+        Self { items: Some(items.0), tasks, keep_alive, quiet, client_left, span }
     }
 
     /// Appends what is ready to `out`. Pending: nothing more for now.

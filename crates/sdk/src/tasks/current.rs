@@ -30,8 +30,8 @@ impl Tasks {
     }
 
     /// Runs `future` with this app's tasks as the current ones.
-    pub(crate) fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        CURRENT.scope(self.clone(), future)
+    pub(crate) fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self, future)
     }
 
     /// Runs `work` with this app's tasks as the current ones.
