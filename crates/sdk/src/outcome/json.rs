@@ -9,8 +9,9 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-/// Most answers fit into this many bytes, and are not copied while they grow.
-const USUAL: usize = 1024;
+/// Most answers fit into this many bytes, and need not be moved: `sonic-rs` makes room for texts as if
+/// each byte of them had to be escaped.
+const USUAL: usize = 6 * 1024;
 
 /// How `serde_json`'s own types, such as `RawValue`, begin to tell its serializer what they are.
 /// Every other one takes them for objects whose key begins with it.
@@ -22,11 +23,16 @@ static ITS_OWN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"$se
 /// JSON cannot hold it: a map whose keys are no texts, or an error of the value's own.
 pub(super) fn to_vec<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
     let mut json = Vec::with_capacity(USUAL);
-    if sonic_rs::to_writer(&mut json, value).is_err() || ITS_OWN.find(&json).is_some() {
+    if sonic_rs::to_writer(&mut json, value).is_err() || has_its_own(&json) {
         json.clear();
         serde_json::to_writer(&mut json, value)?;
     }
     Ok(json)
+}
+
+fn has_its_own(json: &[u8]) -> bool {
+    // Few answers have even the one character.
+    memchr::memchr(b'$', json).is_some() && ITS_OWN.find(json).is_some()
 }
 
 #[cfg(test)]
