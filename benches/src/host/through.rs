@@ -14,6 +14,9 @@ use crate::stats::{Summary, significant, thousands};
 
 /// Connections under full load.
 const MANY: usize = 32;
+/// How long one way is measured before it is the next one's turn. Many short rounds: what else runs
+/// on the machine comes and goes within seconds.
+const SECONDS: f64 = 0.3;
 /// What the host may add to the median of one connection, over what nginx adds.
 const MOST_ADDED: f64 = 1.5;
 /// What the host must get through, over what nginx does.
@@ -67,7 +70,7 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
     let mut all = Vec::new();
     for case in CASES {
         let mut group = stage.series(setup, case)?;
-        for round in 0..setup.choose(11, 3) {
+        for round in 0..setup.choose(25, 3) {
             let mut order: Vec<_> = group.iter_mut().collect();
             let ways = order.len();
             order.rotate_left(round % ways);
@@ -116,7 +119,6 @@ impl Stage {
         if let Some(nginx) = &self.nginx {
             ways.push((Way::Nginx, Address::Tcp(nginx.address(n)), Some(nginx.worker()?)));
         }
-        let seconds = setup.choose(Duration::from_millis(600), Duration::from_millis(300)).as_secs_f64();
         let series = ways.into_iter().map(|(way, at, between)| {
             let watch = std::iter::once(agent.pid).chain(between).collect();
             let options = LoadOptions {
@@ -125,7 +127,7 @@ impl Stage {
                 headers: Vec::new(),
                 workload,
                 connections,
-                seconds,
+                seconds: SECONDS,
                 watch,
             };
             Series { case, way, options, rounds: Vec::new() }

@@ -11,6 +11,9 @@ use crate::stats::{Summary, significant, thousands};
 
 /// Connections under full load.
 const MANY: usize = 32;
+/// How long one server is measured before it is the next one's turn. Many short rounds: what else
+/// runs on the machine comes and goes within seconds.
+const SECONDS: f64 = 0.3;
 
 /// Who runs where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +96,13 @@ fn rounds(
     let cpu = setup.apart.filter(|_| place == Place::Apart).map(|cpus| cpus.generator);
     let empty = |kind: &Kind| Series { kind: kind.clone(), path, place, connections, rounds: Vec::new() };
     let mut series: Vec<Series> = servers.iter().map(|(kind, _)| empty(kind)).collect();
-    for round in 0..setup.choose(7, 3) {
+    for round in 0..setup.choose(21, 3) {
         let mut order: Vec<_> = series.iter_mut().zip(servers).collect();
         if round % 2 == 1 {
             order.reverse();
         }
         for (series, (_, server)) in order {
-            let (address, watch, seconds) = (server.address, server.pid(), setup.choose(0.8, 0.3));
+            let (address, watch, seconds) = (server.address, server.pid(), SECONDS);
             let options = LoadOptions { address, path, connections, seconds, rest_ms: 0, watch };
             series.rounds.push(options.measure(cpu)?);
         }

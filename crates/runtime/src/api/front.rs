@@ -13,7 +13,7 @@ use agentcore_connection::{Answered, Patience, WakeFlag};
 use agentcore_protocol::agent::INVOCATIONS_PATH;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{Method, Request};
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -68,7 +68,7 @@ impl Service<Request<Incoming>> for Connected {
         // What the connection itself is woken for is most often no news for a request.
         Box::pin(self.woken.guard(async move {
             let body = at_hand(&parts.headers, body).await;
-            let answer = way.answer(Request::from_parts(parts, body), peer).await;
+            let answer = way.answer(parts, body, peer).await;
             Ok(answer.map(|body| underway.until_the_end_of(body)))
         }))
     }
@@ -81,19 +81,18 @@ enum Way {
 }
 
 impl Way {
-    async fn answer(self, mut request: Request<Body>, peer: Peer) -> Response {
+    async fn answer(self, mut parts: Parts, mut body: Body, peer: Peer) -> Response {
         let api = match self {
             Self::Short(api) => api,
             Self::Routed(mut router) => {
-                request.extensions_mut().insert(peer);
+                parts.extensions.insert(peer);
+                let request = Request::from_parts(parts, body);
                 let Ok(answer) = tower_service::Service::call(&mut router, request).await;
                 return answer;
             }
         };
-        match gate::pass(&api, request, Some(peer)).await {
-            Ok((request, caller, witness)) => {
-                Witness::tell(witness, root::invocations(State(api), caller, request).await)
-            }
+        match gate::pass(&api, &mut parts, &mut body, Some(peer)).await {
+            Ok((caller, witness)) => Witness::tell(witness, root::invoke(api, &caller, parts, body).await),
             Err(answer) => answer,
         }
     }

@@ -19,11 +19,13 @@ pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
         return next.run(request).await;
     }
     let peer = request.extensions().get().copied();
-    let (mut request, caller, witness) = match pass(&api, request, peer).await {
+    let (mut parts, mut body) = request.into_parts();
+    let (caller, witness) = match pass(&api, &mut parts, &mut body, peer).await {
         Ok(passed) => passed,
         Err(answer) => return answer,
     };
-    request.extensions_mut().insert(caller);
+    parts.extensions.insert(caller);
+    let mut request = Request::from_parts(parts, body);
     let had_token = subprotocol::take(request.headers_mut());
     let mut response = next.run(request).await;
     if had_token {
@@ -32,20 +34,18 @@ pub(super) async fn check(State(api): State<Arc<Api>>, request: Request, next: N
     Witness::tell(witness, response)
 }
 
-/// The request, its caller and who testifies to it, or the answer to somebody who may not call.
+/// Whose request it is and who testifies to it, or the answer to somebody who may not call.
 pub(super) async fn pass(
     api: &Api,
-    request: Request,
+    parts: &mut Parts,
+    body: &mut Body,
     peer: Option<Peer>,
-) -> Result<(Request, Caller, Option<Witness>), Response> {
-    let (mut parts, mut body) = request.into_parts();
-    match let_in(api, &mut parts, &mut body, peer).await {
-        Ok((caller, witness)) => Ok((Request::from_parts(parts, body), caller, witness)),
-        Err(answer) => {
-            aws::read_rest(body).await;
-            Err(answer)
-        }
+) -> Result<(Caller, Option<Witness>), Response> {
+    let passed = let_in(api, parts, body, peer).await;
+    if passed.is_err() {
+        aws::read_rest(std::mem::take(body)).await;
     }
+    passed
 }
 
 /// Who calls, and who testifies to it; or the answer.

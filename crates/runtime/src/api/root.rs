@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use agentcore_protocol::agent::{INVOCATIONS_PATH, PING_PATH, WEBSOCKET_PATH};
 use agentcore_protocol::{PingReport, PingStatus};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,12 +34,17 @@ pub(super) fn router() -> Router<Arc<Api>> {
         .route(WEBSOCKET_PATH, get(open_websocket))
 }
 
-pub(super) async fn invocations(State(api): State<Arc<Api>>, caller: Caller, request: Request) -> Response {
+async fn invocations(State(api): State<Arc<Api>>, caller: Caller, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    invoke(api, &caller, parts, body).await
+}
+
+/// Answers an invocation at the root.
+pub(super) async fn invoke(api: Arc<Api>, caller: &Caller, parts: Parts, body: Body) -> Response {
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
     }
-    let asked_for = session_key(&api, &caller, &parts.headers, &parts.uri);
+    let asked_for = session_key(&api, caller, &parts.headers, &parts.uri);
     let call = match (asked_for, Asked::of(&parts.headers)) {
         (Ok((key, agent)), Ok(Some(asked))) => {
             let target = Target { key, named: true, agent: Some(agent), surface: Surface::Plain };
