@@ -1,7 +1,5 @@
 //! The same agent asked three ways: directly, through the host, and through nginx.
 
-use std::time::Duration;
-
 use super::Setup;
 use super::agents::{ITEMS, LARGE, bulk_payload};
 use super::load::{LoadOptions, Measured, SESSION, Workload};
@@ -69,7 +67,7 @@ pub(super) async fn compare(setup: &Setup) -> anyhow::Result<Section> {
     let stage = Stage::set(setup).await?;
     let mut all = Vec::new();
     for case in CASES {
-        let mut group = stage.series(setup, case)?;
+        let mut group = stage.series(case)?;
         for round in 0..setup.choose(25, 3) {
             let mut order: Vec<_> = group.iter_mut().collect();
             let ways = order.len();
@@ -104,7 +102,7 @@ impl Stage {
         Ok(Self { host, nginx, agents })
     }
 
-    fn series(&self, setup: &Setup, case: Case) -> anyhow::Result<Vec<Series>> {
+    fn series(&self, case: Case) -> anyhow::Result<Vec<Series>> {
         let (workload, connections) = case;
         let (n, name) = match workload {
             Workload::Small => (0, "small"),
