@@ -87,7 +87,7 @@ fn contenders(setup: &Setup) -> anyhow::Result<Vec<Contender>> {
         definition: python_agent("python", python, &port),
         program: python.clone(),
         arguments: vec![python_script().to_string_lossy().into_owned(), port],
-        runs: setup.choose(15, 5),
+        runs: setup.choose(31, 5),
     };
     Ok(vec![rust, python])
 }
