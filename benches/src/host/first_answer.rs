@@ -84,7 +84,7 @@ fn contenders(setup: &Setup) -> anyhow::Result<Vec<Contender>> {
     let port = free_port()?.to_string();
     let python = Contender {
         name: "official Python SDK",
-        definition: python_agent("python", python, &port),
+        definition: python_agent("python", python, &port)?,
         program: python.clone(),
         arguments: vec![python_script().to_string_lossy().into_owned(), port],
         runs: setup.choose(31, 5),

@@ -55,14 +55,14 @@ pub(super) fn python_script() -> PathBuf {
 }
 
 /// The agent in Python, with a port that it would serve if it ran alone.
-pub(super) fn python_agent(name: &str, python: &Path, port: &str) -> AgentDefinition {
-    let (program, args) = python_command(python, python_script());
+pub(super) fn python_agent(name: &str, python: &Path, port: &str) -> anyhow::Result<AgentDefinition> {
+    let (program, args) = python_command(&std::path::absolute(python)?, python_script());
     let mut agent = AgentDefinition::new(name, program, CODE);
     agent.args = args.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     agent.args.push(port.to_owned());
     let path = std::env::var("PATH").unwrap_or_default();
     agent.env = BTreeMap::from([("PATH".to_owned(), path)]);
-    agent
+    Ok(agent)
 }
 
 impl HostProcess {

@@ -100,12 +100,10 @@ fn contenders(python: Option<&Path>, quick: bool) -> anyhow::Result<Vec<Contende
     let runs = |thorough| if quick { 5 } else { thorough };
     let definition = agent("rust", &["serve-agent", "0"])?;
     let rust = Contender { name: "Rust SDK", definition, runs: runs(41) };
-    let python = python.map(|python| Contender {
-        name: "official Python SDK",
-        definition: python_agent("python", python, "0"),
-        runs: runs(15),
-    });
-    Ok(std::iter::once(rust).chain(python).collect())
+    let Some(python) = python else { return Ok(vec![rust]) };
+    let definition = python_agent("python", python, "0")?;
+    let python = Contender { name: "official Python SDK", definition, runs: runs(15) };
+    Ok(vec![rust, python])
 }
 
 fn row(contender: &Contender, variant: Variant, figures: &Figures, plain: &Figures) -> Vec<String> {
