@@ -44,11 +44,17 @@ pub(crate) fn describe(command: &str, python: Option<&Path>) -> String {
     lines.iter().map(|line| format!("- {line}\n")).collect()
 }
 
+/// What is measured; with `-dirty` if anything but the figures themselves is not as it was committed.
 fn commit() -> String {
-    let git = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-    let described = git.ok().filter(|output| output.status.success());
-    let described = described.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    described.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    let Some(commit) = git(&["describe", "--always"]) else { return env!("CARGO_PKG_VERSION").to_owned() };
+    let figures = ":(top,exclude)docs/benchmarks.md";
+    let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", ":/", figures]);
+    if changed.is_some_and(|changed| !changed.is_empty()) { commit + "-dirty" } else { commit }
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The version that this program was built with.

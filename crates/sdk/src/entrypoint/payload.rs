@@ -211,8 +211,11 @@ impl fmt::Display for PayloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Outcome;
     use proptest::prelude::*;
+    use serde::de::IgnoredAny;
     use serde_json::Value;
+    use serde_json::value::RawValue;
 
     const TEXT: &str = r#"{"prompt":"é𝄞"}"#;
 
@@ -297,6 +300,29 @@ mod tests {
         }
         let error = parse_now::<Event>("{}").unwrap_err();
         assert_eq!(error.to_string(), "Invalid payload: missing field `prompt` at line 1 column 2");
+    }
+
+    /// What is JSON is that for every type, and is written again as `serde_json` writes it.
+    #[test]
+    fn fuzz_payload() {
+        bolero::check!(name = "payload").with_iterations(500).for_each(|input: &[u8]| {
+            let Ok(text) = to_text(Bytes::copy_from_slice(input)) else { return };
+            let value = parse_now::<Value>(&text);
+            let others = [
+                parse_now::<IgnoredAny>(&text).map(drop),
+                parse_now::<Box<RawValue>>(&text).map(drop),
+                parse_now::<Checked>(&text).map(drop),
+            ];
+            match value {
+                Ok(value) => {
+                    assert!(others.iter().all(Result::is_ok));
+                    assert_eq!(value.render().unwrap(), serde_json::to_vec(&value).unwrap());
+                }
+                Err(_) => {
+                    assert!(others.iter().all(|other| matches!(other, Err(PayloadError::Json(_)))));
+                }
+            }
+        });
     }
 
     proptest! {
