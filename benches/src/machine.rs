@@ -53,7 +53,12 @@ fn commit() -> String {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    printed(Command::new("git").args(arguments))
+}
+
+/// What a program prints, if it succeeds.
+fn printed(program: &mut Command) -> Option<String> {
+    let output = program.output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -69,8 +74,7 @@ fn python_versions(python: &Path) -> Option<String> {
     let source = "import platform, importlib.metadata as m\n\
         names = ('bedrock-agentcore', 'starlette', 'uvicorn', 'httptools', 'uvloop')\n\
         print(', '.join([f'{n} {m.version(n)}' for n in names] + ['Python ' + platform.python_version()]))";
-    let output = Command::new(python).args(["-c", source]).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    printed(Command::new(python).args(["-c", source]))
 }
 
 #[cfg(test)]

@@ -15,13 +15,12 @@ use super::Setup;
 use super::load::{LoadOptions, Measured, SESSION, Workload, request};
 use super::machinery::{Agent, HostProcess, agent, target};
 use crate::children::Program;
+use crate::load::MANY;
 use crate::report::{Section, Target};
 use crate::server::payload;
 use crate::stats::{Summary, significant, thousands};
 
 const AGENT: &str = "small";
-/// Connections under full load.
-const MANY: usize = 32;
 /// What a host must get through of signed requests, over what it does of others.
 const LEAST_THROUGHPUT: f64 = 0.7;
 

@@ -6,15 +6,11 @@ use super::load::{LoadOptions, Measured, SESSION, Workload};
 use super::machinery::{Agent, HostProcess, agent, target};
 use super::nginx::{self, Nginx};
 use super::wire::Address;
+use crate::load::{MANY, SECONDS};
 use crate::report::{Section, Target};
 use crate::server::payload;
 use crate::stats::{Summary, significant, thousands};
 
-/// Connections under full load.
-const MANY: usize = 32;
-/// How long one way is measured before it is the next one's turn. Many short rounds: what else runs
-/// on the machine comes and goes within seconds.
-const SECONDS: f64 = 0.3;
 /// What the host may add to the median of one connection, over what nginx adds.
 const MOST_ADDED: f64 = 1.5;
 /// What the host must get through, over what nginx does.

@@ -20,6 +20,12 @@ use self::connection::Connection;
 use crate::children::{Program, cpu_time};
 use crate::server::{Path, payload};
 
+/// Connections under full load.
+pub(crate) const MANY: usize = 32;
+/// How long one contender is measured before it is the next one's turn. Many short rounds: what else
+/// runs on the machine comes and goes within seconds.
+pub(crate) const SECONDS: f64 = 0.3;
+
 /// What to send where, for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LoadOptions {

@@ -5,13 +5,10 @@ use anyhow::ensure;
 use super::Setup;
 use super::contender::Handler;
 use crate::children::Server;
-use crate::load::{self, LoadOptions, Measured};
+use crate::load::{self, LoadOptions, MANY, Measured};
 use crate::report::{Section, Target};
 use crate::server::Path;
 use crate::stats::{Summary, thousands};
-
-/// Connections under full load.
-const MANY: usize = 32;
 
 /// What is asked, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,16 +4,10 @@ use anyhow::ensure;
 
 use super::Setup;
 use crate::children::Server;
-use crate::load::{self, LoadOptions, Measured};
+use crate::load::{self, LoadOptions, MANY, Measured, SECONDS};
 use crate::report::{Section, Target};
 use crate::server::{Kind, Path};
 use crate::stats::{Summary, significant, thousands};
-
-/// Connections under full load.
-const MANY: usize = 32;
-/// How long one server is measured before it is the next one's turn. Many short rounds: what else
-/// runs on the machine comes and goes within seconds.
-const SECONDS: f64 = 0.3;
 
 /// Who runs where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -66,18 +66,14 @@ impl App {
     where
         F: Fn(RawInvocation) -> BoxFuture<RawAnswer> + Send + Sync + 'static,
     {
-        let entrypoint = Arc::new(entrypoint);
-        let call = move |invocation: Invocation| {
-            let entrypoint = Arc::clone(&entrypoint);
-            async move {
-                let Invocation { payload, context, head, .. } = invocation;
-                Ok(match entrypoint(RawInvocation { text: payload.into(), context, head }).await {
-                    RawAnswer::Response(response) => Answer::Response(response),
-                    RawAnswer::Events(items) => Answer::Stream(ItemStream::rendered(items)),
-                })
-            }
+        let call = async |entrypoint: Arc<F>, invocation: Invocation| {
+            let Invocation { payload, context, head, .. } = invocation;
+            Ok(match entrypoint(RawInvocation { text: payload.into(), context, head }).await {
+                RawAnswer::Response(response) => Answer::Response(response),
+                RawAnswer::Events(items) => Answer::Stream(ItemStream::rendered(items)),
+            })
         };
-        self.set_entrypoint(ErasedHandler::new(call, false));
+        self.set_entrypoint(ErasedHandler::new(entrypoint, call, false));
         self
     }
 

@@ -206,12 +206,7 @@ impl Shared {
                     Events::new(items, self.keep_alive, self.tasks.clone(), client_left, span.clone());
                 return respond::response(StatusCode::OK, EVENT_STREAM, Body::from_stream(events));
             }
-            Ok(Answer::Response(response)) => {
-                return match client_left {
-                    Some(client_left) => accompany(*response, client_left),
-                    None => *response,
-                };
-            }
+            Ok(Answer::Response(response)) => return accompany(*response, client_left),
             Ok(Answer::Json(json)) => respond::json_bytes(StatusCode::OK, json),
             Ok(Answer::Failed(failure)) => span.in_scope(|| failed(&failure)),
             Err(error) => span.in_scope(|| refused(&error)),

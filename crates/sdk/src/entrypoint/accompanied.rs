@@ -15,14 +15,15 @@ struct Accompanied {
     client_left: Option<DropGuard>,
 }
 
-/// Lets the invocation's token fire if the client leaves while a streamed body is sent. A body that
-/// is there as a whole is not worth it.
-pub(crate) fn accompany(response: Response, client_left: DropGuard) -> Response {
+/// Lets the invocation's token, if it has one, fire if the client leaves while a streamed body is sent.
+/// A body that is there as a whole is not worth it.
+pub(crate) fn accompany(response: Response, client_left: Option<DropGuard>) -> Response {
+    let Some(guard) = client_left else { return response };
     if response.body().size_hint().exact().is_some() {
-        client_left.disarm();
+        guard.disarm();
         return response;
     }
-    response.map(|body| Body::new(Accompanied { body, client_left: Some(client_left) }))
+    response.map(|body| Body::new(Accompanied { body, client_left: Some(guard) }))
 }
 
 impl http_body::Body for Accompanied {

@@ -60,25 +60,26 @@ pub(crate) struct ErasedHandler {
 
 impl ErasedHandler {
     /// `watches_client`: it takes the token that fires when its client leaves.
-    pub(crate) fn new<F>(call: impl Fn(Invocation) -> F + Send + Sync + 'static, watches_client: bool) -> Self
+    pub(crate) fn new<H, C, F>(handler: H, call: C, watches_client: bool) -> Self
     where
+        H: Send + Sync + 'static,
+        C: Fn(Arc<H>, Invocation) -> F + Send + Sync + 'static,
         F: Future<Output = Handled> + Send + 'static,
     {
+        let handler = Arc::new(handler);
         let call = move |invocation: Invocation| -> HandledFuture {
             let tasks = invocation.tasks.clone();
-            Box::pin(tasks.scope(call(invocation)))
+            Box::pin(tasks.scope(call(Arc::clone(&handler), invocation)))
         };
         Self { call: Box::new(call), watches_client }
     }
 
     pub(crate) fn from_async<M, H: Handler<M>>(handler: H) -> Self {
-        let handler = Arc::new(handler);
-        Self::new(move |invocation| Arc::clone(&handler).call(invocation), H::WATCHES_CLIENT)
+        Self::new(handler, |handler, invocation| handler.call(invocation), H::WATCHES_CLIENT)
     }
 
     pub(crate) fn from_blocking<M, H: BlockingHandler<M>>(handler: H) -> Self {
-        let handler = Arc::new(handler);
-        Self::new(move |invocation| Arc::clone(&handler).call(invocation), H::WATCHES_CLIENT)
+        Self::new(handler, |handler, invocation| handler.call(invocation), H::WATCHES_CLIENT)
     }
 
     pub(crate) fn watches_client(&self) -> bool {
