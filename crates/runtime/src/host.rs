@@ -30,6 +30,7 @@ use crate::registry::{CodeRoot, Departures, Registry, Uploads};
 use crate::session::reason::{StopKind, StopReason};
 use crate::session::{Environment, Manager, ReconcileError};
 use crate::store::{Store, StoreError};
+use crate::threads::Lanes;
 use crate::time::HostClock;
 use state_folder::StateFolder;
 
@@ -47,6 +48,7 @@ pub struct Host {
     address: SocketAddr,
     front: Front,
     tls: Option<Tls>,
+    lanes: Lanes,
     options: HostOptions,
     state: StateFolder,
     store: Store,
@@ -105,6 +107,11 @@ pub enum HostError {
         /// The reason.
         source: io::Error,
     },
+    /// The system gives no threads to serve callers on.
+    #[error(
+        "cannot start the threads that serve callers: {0}. Raise the limit on processes or on open files"
+    )]
+    Threads(#[source] io::Error),
     /// A definition is refused.
     #[error(transparent)]
     Agent(#[from] InvalidAgent),
@@ -154,6 +161,7 @@ impl Host {
         }
         let tls = options.tls.as_ref().map(|files| Tls::open(files, clock.clone())).transpose()?;
         let (listener, address) = bind(&options).await?;
+        let lanes = Lanes::start().map_err(HostError::Threads)?;
         let state = StateFolder::take(&options.state)?;
         let store = Store::open(&state.path().join(STORE_FILE)).await?;
         let gate = gate(&options, state.path(), clock.clone())?;
@@ -232,6 +240,7 @@ impl Host {
             address,
             front,
             tls,
+            lanes,
             options,
             state,
             store,
@@ -274,7 +283,7 @@ impl Host {
         let renewing = self.tls.clone().map(|tls| tokio::spawn(tls.keep_renewed()));
         let (api, drain) = (self.front.api.clone(), self.options.timeouts.drain);
         let front = (self.front, self.tls);
-        let draining = serve::serve(self.listener, front, shutdown, drain).await;
+        let draining = serve::serve(self.listener, &self.lanes, front, shutdown, drain).await;
         renewing.inspect(JoinHandle::abort);
         self.reconciling.abort();
         self.forgetting.abort();

@@ -24,6 +24,8 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::threads::LaneId;
+
 /// How long a connection may rest and be used again.
 const FRESH: Duration = Duration::from_secs(1);
 /// Most connections that rest per session.
@@ -41,6 +43,8 @@ pub(crate) struct Link {
     /// What the connection and whoever waits for its answer signal each other.
     bell: Bell,
     deadline: Deadline,
+    /// Where it was opened.
+    lane: LaneId,
 }
 
 /// Why there is no connection.
@@ -79,7 +83,8 @@ impl Link {
         let io = sandbox.connect().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(io)).await?;
         let connection = Some(Box::pin(connection));
-        Ok(Self { sender, connection, bell: Bell::new(), deadline: Deadline::default() })
+        let (bell, deadline, lane) = (Bell::new(), Deadline::default(), LaneId::current());
+        Ok(Self { sender, connection, bell, deadline, lane })
     }
 
     /// Moves bytes, and then asks for what is waited for. What goes wrong reaches whoever waits for the
@@ -158,14 +163,20 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// One that can be used again, the latest first.
+    /// One that can be used again, the latest first. It is one that this lane opened: every answer on another's
+    /// would have to wake this one.
     pub(crate) async fn take(&self) -> Option<Link> {
-        poll_fn(|context| Poll::Ready(self.take_usable(context))).await
+        let lane = LaneId::current();
+        poll_fn(|context| Poll::Ready(self.take_usable(lane, context))).await
     }
 
-    fn take_usable(&self, context: &mut Context<'_>) -> Option<Link> {
+    fn take_usable(&self, lane: LaneId, context: &mut Context<'_>) -> Option<Link> {
         loop {
-            let (since, mut link) = self.lock().pop()?;
+            let (since, mut link) = {
+                let mut resting = self.lock();
+                let latest = resting.iter().rposition(|(_, link)| link.lane == lane)?;
+                resting.remove(latest)
+            };
             if since.elapsed() < FRESH && link.is_usable(context) {
                 return Some(link);
             }

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::tls::Tls;
 use crate::api::{Connected, Front};
+use crate::threads::Lanes;
 
 /// Most connections at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -26,10 +27,11 @@ const MAX_HEAD: usize = 128 * 1024;
 /// How long to wait when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `front` until `shutdown` is ready. What it returns is ready when the requests in flight
-/// have ended, or after `drain`.
+/// Serves `front` on `lanes` until `shutdown` is ready. What it returns is ready when the requests in
+/// flight have ended, or after `drain`.
 pub(super) async fn serve(
     listener: TcpListener,
+    lanes: &Lanes,
     (front, tls): (Front, Option<Tls>),
     shutdown: impl Future<Output = ()>,
     drain: Duration,
@@ -46,10 +48,15 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                let served = serve_stream((stream, peer), tls.clone(), front.clone(), closing.clone());
-                let served = polled_in_place(served);
-                tasks.spawn(async move {
-                    served.await;
+                let (tls, front, closing) = (tls.clone(), front.clone(), closing.clone());
+                lanes.spawn(&tasks, async move {
+                    // The lane's own event loop is to look after it.
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => {
+                            polled_in_place(serve_stream((stream, peer), tls, front, closing)).await;
+                        }
+                        Err(error) => tracing::warn!(error = %error, "cannot serve a connection"),
+                    }
                     drop(permit);
                 });
             }
@@ -75,10 +82,10 @@ pub(super) async fn serve(
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+) -> io::Result<(std::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
+    Ok((stream.into_std()?, peer, permit))
 }
 
 /// Whatever connects, until it ends.

@@ -23,10 +23,10 @@ use dashmap::DashMap;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::key::Principal;
 use crate::store::{Store, StoreError, Write};
+use crate::threads::HostTasks;
 
 pub(crate) use files::{EVERY_PART, Files, REQUEST, Unclaimed};
 pub(crate) use items::{Item, Items, Lines};
@@ -54,7 +54,7 @@ pub(crate) struct Invocations {
     pub(crate) draining: CancellationToken,
     /// What still runs is given up.
     pub(crate) stopping: CancellationToken,
-    pub(crate) running: TaskTracker,
+    pub(crate) running: HostTasks,
 }
 
 /// An invocation that is known.
@@ -93,7 +93,7 @@ impl Invocations {
             has_sdk_keys: AtomicBool::new(false),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
-            running: TaskTracker::new(),
+            running: HostTasks::new(),
         })
     }
 
@@ -189,15 +189,13 @@ impl Invocations {
     /// Gives nothing more to agents, and waits a while for what they have.
     pub(crate) async fn drain(&self, patience: Duration) {
         self.draining.cancel();
-        self.running.close();
-        let _ = timeout(patience, self.running.wait()).await;
+        let _ = timeout(patience, self.running.ended()).await;
     }
 
     /// Gives up what still runs. Returns once that is on record.
     pub(crate) async fn stop(&self) {
         self.stopping.cancel();
-        self.running.close();
-        self.running.wait().await;
+        self.running.ended().await;
     }
 
     /// Forgets invocations that have ended, and all that is kept of them.

@@ -14,7 +14,6 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::actor::{Actor, Environment, Outcome};
@@ -29,6 +28,7 @@ use crate::options::{HostLimits, Timeouts};
 use crate::rate::TokenBucket;
 use crate::registry::Allowance;
 use crate::store::Phase;
+use crate::threads::HostTasks;
 
 pub(crate) use reconcile::ReconcileError;
 
@@ -85,7 +85,7 @@ pub(crate) struct Manager {
     /// Every incarnation with an actor, those included that are stopping while a newer one runs.
     living: DashMap<IncarnationId, SessionHandle>,
     rate: Mutex<TokenBucket>,
-    actors: TaskTracker,
+    actors: HostTasks,
     closed: AtomicBool,
     shares_network: AtomicBool,
 }
@@ -103,7 +103,7 @@ impl Manager {
             current: DashMap::new(),
             living: DashMap::new(),
             rate: Mutex::new(rate),
-            actors: TaskTracker::new(),
+            actors: HostTasks::new(),
             closed: AtomicBool::new(false),
         })
     }
@@ -325,19 +325,18 @@ impl Manager {
         const LITTLE_MORE: Duration = Duration::from_secs(10);
         self.close();
         self.stop_all(self.living(), reason).await;
-        tokio::time::timeout(self.timeouts.stop_grace + LITTLE_MORE, self.actors.wait()).await.is_ok()
+        tokio::time::timeout(self.timeouts.stop_grace + LITTLE_MORE, self.actors.ended()).await.is_ok()
     }
 
     /// Begins no session any more, and leaves those there are to the next host.
     pub(crate) async fn leave_all(&self) {
         self.close();
         join_all(self.living().iter().map(SessionHandle::leave)).await;
-        self.actors.wait().await;
+        self.actors.ended().await;
     }
 
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.actors.close();
     }
 }
 

@@ -13,6 +13,7 @@ mod callers;
 mod durable;
 mod failures;
 mod hostile;
+mod lanes;
 mod lifetimes;
 mod limits;
 mod requirements;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures_util::{SinkExt, StreamExt, stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -33,6 +34,8 @@ pub(crate) struct Behaviour {
     pub(crate) raw: Mutex<Option<&'static [u8]>>,
     /// Instead of a status, pings are answered with this.
     pub(crate) ping: Mutex<Option<(u16, &'static str)>>,
+    /// Connections to agents so far.
+    connections: AtomicU64,
     minds: Mutex<HashMap<PathBuf, Arc<Mind>>>,
 }
 
@@ -66,6 +69,7 @@ async fn serve(behaviour: Arc<Behaviour>, agent: InMemoryAgent, mut io: DuplexSt
         let _ = io.write_all(raw).await;
         return;
     }
+    let connection = behaviour.connections.fetch_add(1, Ordering::Relaxed);
     let mind = behaviour.mind(&agent);
     let router = Router::new()
         .route("/ping", get(ping))
@@ -73,6 +77,7 @@ async fn serve(behaviour: Arc<Behaviour>, agent: InMemoryAgent, mut io: DuplexSt
         .route("/ws", get(echo))
         .route("/.well-known/agent-card.json", get(|| async { Json(json!({ "name": "tester" })) }))
         .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(Extension(Connection(connection)))
         .with_state((behaviour, agent, mind));
     let served = http1::Builder::new()
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(router))
@@ -90,7 +95,16 @@ async fn ping(State((behaviour, _, mind)): Context) -> Response {
     Json(json!({ "status": status })).into_response()
 }
 
-async fn invoke(State((_, agent, mind)): Context, headers: HeaderMap, body: Bytes) -> Response {
+/// Which one an agent was reached by.
+#[derive(Clone, Copy)]
+struct Connection(u64);
+
+async fn invoke(
+    State((_, agent, mind)): Context,
+    Extension(Connection(connection)): Extension<Connection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let payload: Value = serde_json::from_slice(&body).unwrap_or_default();
     *mind.invocations.lock().unwrap() += 1;
     match payload["do"].as_str() {
@@ -114,6 +128,7 @@ async fn invoke(State((_, agent, mind)): Context, headers: HeaderMap, body: Byte
                 .collect();
             return Json(seen).into_response();
         }
+        Some("connection") => return Json(connection).into_response(),
         Some("length") => return Json(json!({ "length": body.len() })).into_response(),
         Some("large") => return vec![b'x'; payload["bytes"].as_u64().unwrap() as usize].into_response(),
         Some("stream") => return events(mind, payload["items"].as_u64().unwrap()),
