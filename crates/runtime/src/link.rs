@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use http_body_util::Limited;
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -60,21 +60,12 @@ pub(crate) enum LinkError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     /// It was not sent at all, and can be sent on another connection.
-    #[error("{1}")]
-    Unsent(Box<Request<RequestBody>>, hyper::Error),
+    #[error("{0}")]
+    Unsent(hyper::Error),
     #[error("{0}")]
     Failed(hyper::Error),
     #[error("no answer began in time")]
     TooSlow,
-}
-
-impl From<TrySendError<Request<RequestBody>>> for SendError {
-    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        match error.take_message() {
-            Some(unsent) => Self::Unsent(Box::new(unsent), error.into_error()),
-            None => Self::Failed(error.into_error()),
-        }
-    }
 }
 
 impl Link {
@@ -106,16 +97,23 @@ impl Link {
     }
 
     /// Sends a request, and returns the head of the answer. It is waited for `until` then; `None`: for as
-    /// long as it takes.
+    /// long as it takes. What was not sent at all is put back.
     pub(crate) async fn send(
         &mut self,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         until: Option<Instant>,
     ) -> Result<Response<Incoming>, SendError> {
         let Self { sender, bell, .. } = self;
-        let mut answer = std::pin::pin!(bell.muffled(|| sender.try_send_request(request)));
+        let taken = std::mem::replace(request, Request::new(Limited::new(Body::empty(), 0)));
+        let mut answer = std::pin::pin!(bell.muffled(|| sender.try_send_request(taken)));
         poll_fn(|context| match self.drive(context, |context| answer.as_mut().poll(context)) {
-            Poll::Ready(answer) => Poll::Ready(answer.map_err(SendError::from)),
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
+                Some(unsent) => {
+                    *request = unsent;
+                    SendError::Unsent(error.into_error())
+                }
+                None => SendError::Failed(error.into_error()),
+            })),
             Poll::Pending => match until {
                 Some(until) => self.deadline.poll(context, until).map(|()| Err(SendError::TooSlow)),
                 None => Poll::Pending,

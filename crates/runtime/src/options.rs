@@ -225,6 +225,27 @@ pub struct Timeouts {
     pub unresponsive_busy: Duration,
 }
 
+impl Timeouts {
+    /// How long an agent may take to answer.
+    pub(crate) fn of_answer(&self) -> AnswerPatience {
+        AnswerPatience { begin: self.answer, end: self.stream }
+    }
+}
+
+/// How long the host waits for an agent's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnswerPatience {
+    /// To begin.
+    pub(crate) begin: Duration,
+    /// To end, once it has begun.
+    pub(crate) end: Duration,
+}
+
+impl AnswerPatience {
+    /// As long as it takes.
+    pub(crate) const ENDLESS: Self = Self { begin: Duration::MAX, end: Duration::MAX };
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {

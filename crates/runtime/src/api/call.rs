@@ -22,7 +22,7 @@ use super::proxy::{
 use super::{Api, ApiError};
 use crate::key::SessionKey;
 use crate::link::RequestBody;
-use crate::options::Timeouts;
+use crate::options::AnswerPatience;
 use crate::session::{Admission, Agent, InFlight, SessionHandle};
 use crate::time::HostClock;
 
@@ -92,40 +92,42 @@ impl Call {
     }
 
     /// Invokes the agent.
-    pub(super) async fn invoke(
+    pub(super) fn invoke(
         self,
         api: &Api,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<Response, ApiError> {
-        self.exchange(api, (Method::POST, Uri::from_static(INVOCATIONS_PATH)), headers, body).await
+    ) -> impl Future<Output = Result<Response, ApiError>> + Send {
+        self.exchange(api, (Method::POST, INVOCATIONS_PATH), headers, body)
     }
 
     /// Sends the agent a request of any kind; what it answers is streamed back as it is.
     pub(super) async fn exchange(
         self,
         api: &Api,
-        target: (Method, Uri),
+        target: (Method, &'static str),
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, ApiError> {
         self.session().ready().await.map_err(ApiError::DidNotStart)?;
         let session = self.session().clone();
         let request = request(target, self.headers(headers), body);
-        answered(invoke(request, self.admission.in_flight, api.timeouts).await, &session, self.id).await
+        let answer = invoke(request, self.admission.in_flight, api.timeouts.of_answer()).await;
+        answered(answer, &session, self.id).await
     }
 
     /// Invokes the agent with headers that were made for it. Unlike an invocation whose caller leaves,
     /// this one is given up as soon as it is dropped.
     pub(super) async fn run(
         self,
-        timeouts: Timeouts,
+        patience: AnswerPatience,
         headers: HeaderMap,
         body: Body,
     ) -> Result<Response, ApiError> {
         let session = self.session().clone();
-        let request = request((Method::POST, Uri::from_static(INVOCATIONS_PATH)), headers, body);
-        answered(exchange(request, self.admission.in_flight, timeouts).await, &session, self.id).await
+        let request = request((Method::POST, INVOCATIONS_PATH), headers, body);
+        let answer = exchange(request, self.admission.in_flight, patience).await;
+        answered(answer, &session, self.id).await
     }
 
     /// Opens a WebSocket to the agent.
@@ -133,32 +135,41 @@ impl Call {
         self.session().ready().await.map_err(ApiError::DidNotStart)?;
         let session = self.session().clone();
         let headers = self.headers(request.headers());
-        match websocket(request, headers, self.admission.in_flight, api.timeouts).await {
+        match websocket(request, headers, self.admission.in_flight, api.timeouts.of_answer()).await {
             Ok(answer) => Ok(answer),
             Err(error) => Err(explain(error, &session, self.id).await),
         }
     }
 }
 
-fn request((method, path): (Method, Uri), headers: HeaderMap, body: Body) -> http::Request<RequestBody> {
+fn request(
+    (method, path): (Method, &'static str),
+    headers: HeaderMap,
+    body: Body,
+) -> http::Request<RequestBody> {
     let mut request = http::Request::new(Limited::new(body, MAX_PAYLOAD_BYTES));
     *request.method_mut() = method;
-    *request.uri_mut() = path;
+    *request.uri_mut() = Uri::from_static(path);
     *request.headers_mut() = headers;
     request
 }
 
-async fn answered(
+/// What a caller gets of an agent's answer.
+fn answered(
     answer: Result<http::Response<AgentBody>, ExchangeError>,
     session: &SessionHandle,
     id: InvocationId,
-) -> Result<Response, ApiError> {
-    match answer {
-        Ok(mut answer) => {
-            answer_headers(answer.headers_mut());
-            Ok(answer.map(Body::new))
+) -> impl Future<Output = Result<Response, ApiError>> {
+    // What an error is explained with would make every answer larger.
+    let answered = answer.map_err(|error| Box::pin(explain(error, session, id))).map(|mut answer| {
+        answer_headers(answer.headers_mut());
+        answer.map(Body::new)
+    });
+    async move {
+        match answered {
+            Ok(answer) => Ok(answer),
+            Err(explained) => Err(explained.await),
         }
-        Err(error) => Err(explain(error, session, id).await),
     }
 }
 

@@ -59,41 +59,33 @@ impl Service<Request<Incoming>> for Connected {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (peer, underway) = (self.peer, self.patience.underway());
         let is_invocation = request.method() == Method::POST && request.uri().path() == INVOCATIONS_PATH;
-        let way = match is_invocation {
-            true => Way::Short(self.front.api.clone()),
-            false => Way::Routed(self.front.router()),
-        };
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = self.patience.with_body(body);
-        // What the connection itself is woken for is most often no news for a request.
+        // What the connection itself is woken for is most often no news for a request. Each way is in a box of
+        // its own, which is only as large as that way needs.
+        if is_invocation {
+            let api = self.front.api.clone();
+            return Box::pin(self.woken.guard(async move {
+                let body = at_hand(&parts.headers, body).await;
+                let answer = invoke(&api, &mut parts, body, peer).await;
+                Ok(answer.map(|body| underway.until_the_end_of(body)))
+            }));
+        }
+        let mut router = self.front.router();
+        parts.extensions.insert(peer);
         Box::pin(self.woken.guard(async move {
             let body = at_hand(&parts.headers, body).await;
-            let answer = way.answer(parts, body, peer).await;
+            let Ok(answer) =
+                tower_service::Service::call(&mut router, Request::from_parts(parts, body)).await;
             Ok(answer.map(|body| underway.until_the_end_of(body)))
         }))
     }
 }
 
-/// How a request is answered.
-enum Way {
-    Routed(Router),
-    Short(Arc<Api>),
-}
-
-impl Way {
-    async fn answer(self, mut parts: Parts, mut body: Body, peer: Peer) -> Response {
-        let api = match self {
-            Self::Short(api) => api,
-            Self::Routed(mut router) => {
-                parts.extensions.insert(peer);
-                let request = Request::from_parts(parts, body);
-                let Ok(answer) = tower_service::Service::call(&mut router, request).await;
-                return answer;
-            }
-        };
-        match gate::pass(&api, &mut parts, &mut body, Some(peer)).await {
-            Ok((caller, witness)) => Witness::tell(witness, root::invoke(api, &caller, parts, body).await),
-            Err(answer) => answer,
-        }
+/// An invocation at the root, past the router.
+async fn invoke(api: &Arc<Api>, parts: &mut Parts, mut body: Body, peer: Peer) -> Response {
+    match gate::pass(api, parts, &mut body, Some(peer)).await {
+        Ok((caller, witness)) => Witness::tell(witness, root::invoke(api, &caller, parts, body).await),
+        Err(answer) => answer,
     }
 }

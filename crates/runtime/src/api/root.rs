@@ -35,30 +35,31 @@ pub(super) fn router() -> Router<Arc<Api>> {
 }
 
 async fn invocations(State(api): State<Arc<Api>>, caller: Caller, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    invoke(api, &caller, parts, body).await
+    let (mut parts, body) = request.into_parts();
+    invoke(&api, &caller, &mut parts, body).await
 }
 
 /// Answers an invocation at the root.
-pub(super) async fn invoke(api: Arc<Api>, caller: &Caller, parts: Parts, body: Body) -> Response {
+pub(super) async fn invoke(api: &Arc<Api>, caller: &Caller, parts: &mut Parts, body: Body) -> Response {
     if announces_too_much(&parts.headers) {
         return ApiError::Exchange(ExchangeError::TooLarge).into_response();
     }
-    let asked_for = session_key(&api, caller, &parts.headers, &parts.uri);
+    let asked_for = session_key(api, caller, &parts.headers, &parts.uri);
     let call = match (asked_for, Asked::of(&parts.headers)) {
         (Ok((key, agent)), Ok(Some(asked))) => {
             let target = Target { key, named: true, agent: Some(agent), surface: Surface::Plain };
-            return Box::pin(durable::invoke(api, target, asked, parts, body)).await;
+            let headers = std::mem::take(&mut parts.headers);
+            return Box::pin(durable::invoke(api.clone(), target, asked, headers, body)).await;
         }
         (Err(error), _) | (_, Err(error)) => return error.into_response(),
-        (Ok((key, agent)), Ok(None)) => Call::begin(&api, &key, Some(agent)),
+        (Ok((key, agent)), Ok(None)) => Call::begin(api, &key, Some(agent)),
     };
     let call = match call {
         Ok(call) => call,
         Err(error) => return error.into_response(),
     };
     let stamp = call.stamp();
-    let answer = call.invoke(&api, &parts.headers, body).await;
+    let answer = call.invoke(api, &parts.headers, body).await;
     stamp.on(answer.unwrap_or_else(ApiError::into_response))
 }
 

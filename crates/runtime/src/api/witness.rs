@@ -30,7 +30,8 @@ pub(super) struct Testimony {
 /// A request that may go on record, and what is known of it before it is answered. It is on record
 /// too if nobody waits for the answer.
 pub(super) struct Witness {
-    record: AuditRecord,
+    /// Boxed: most requests have no witness, and need no room for one.
+    record: Box<AuditRecord>,
     /// Reads are on record only if they are refused.
     is_read: bool,
     log: AuditLog,
@@ -71,7 +72,12 @@ impl Witness {
             request: Some(format!("{} {}", parts.method, cut(parts.uri.path()))),
             ..AuditRecord::default()
         };
-        Self { record, is_read: asked.operation.is_none(), log: api.audit.clone(), told: false }
+        Self {
+            record: Box::new(record),
+            is_read: asked.operation.is_none(),
+            log: api.audit.clone(),
+            told: false,
+        }
     }
 
     /// Tells how a request was answered, if it has a witness.
@@ -104,7 +110,7 @@ impl Witness {
 
     fn record(&mut self) {
         let record = std::mem::take(&mut self.record);
-        self.log.record(record);
+        self.log.record(*record);
     }
 }
 

@@ -108,15 +108,20 @@ impl SessionHandle {
     /// Returns once the agent has answered a ping, with what to connect to.
     pub(crate) async fn ready(&self) -> Result<&Arc<dyn Sandbox>, Ended> {
         if self.published.borrow().phase == Phase::Starting {
-            let mut published = self.published.subscribe();
-            // The sender lives in `self`, so waiting cannot fail.
-            let _ = published.wait_for(|published| published.phase != Phase::Starting).await;
+            // Boxed, so that calls of sessions which run already are no larger for it.
+            Box::pin(self.started()).await;
         }
         let phase = self.published.borrow().phase;
         match (self.sandbox.get(), phase) {
             (Some(sandbox), phase) if phase.is_current() => Ok(sandbox),
             _ => Err(self.ended()),
         }
+    }
+
+    async fn started(&self) {
+        let mut published = self.published.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = published.wait_for(|published| published.phase != Phase::Starting).await;
     }
 
     /// Whether the agent can be reached at once.

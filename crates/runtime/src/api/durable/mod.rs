@@ -16,7 +16,6 @@ use std::time::Duration;
 use agentcore_protocol::InvocationId;
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 
@@ -93,7 +92,7 @@ pub(super) async fn invoke(
     api: Arc<Api>,
     target: Target,
     asked: Asked,
-    parts: Parts,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
     let (id, surface) = (new_invocation_id(&api.clock), target.surface);
@@ -103,7 +102,7 @@ pub(super) async fn invoke(
     };
     let key = received.hash.and_then(|request| Some(Idempotency { key: asked.key.clone()?, request }));
     let waits = !asked.respond_async || !asked.wait.is_zero();
-    let taken = Incoming { id, target, headers: parts.headers, received, waits }.take(api.clone(), key);
+    let taken = Incoming { id, target, headers, received, waits }.take(api.clone(), key);
     // Who leaves in between does not leave an invocation behind that is on record and that nobody runs.
     match carried_on(taken, |_| async {}).await {
         Ok((known, stamp)) => stamp.on(respond::respond(&api, known, &asked, surface).await),

@@ -15,7 +15,7 @@ use crate::api::call::Call;
 use crate::api::proxy::is_event_stream;
 use crate::api::{Api, ApiError};
 use crate::invocations::{End, Head, Live, Payload, REQUEST, Recorder, Request, State, body, keep_synced};
-use crate::options::Timeouts;
+use crate::options::AnswerPatience;
 use crate::session::SessionHandle;
 use crate::store::Write;
 
@@ -88,10 +88,9 @@ async fn work(
         Err(error) => return Some(failed(ApiError::Files(error))),
     };
     let most = api.timeouts.durable;
-    // It has one limit, on all of it together.
-    let unlimited = Timeouts { answer: Duration::MAX, stream: Duration::MAX, ..api.timeouts };
     let answered = async {
-        match call.run(unlimited, headers, body).await {
+        // It has one limit, on all of it together.
+        match call.run(AnswerPatience::ENDLESS, headers, body).await {
             Ok(answer) => record(answer, recorder, &session).await,
             Err(error) => failed(error),
         }

@@ -14,7 +14,7 @@ use super::body::AgentBody;
 use super::headers::is_event_stream;
 use crate::carried_on::carried_on;
 use crate::link::{Link, LinkError, RequestBody, SendError};
-use crate::options::Timeouts;
+use crate::options::AnswerPatience;
 use crate::session::{InFlight, SessionHandle};
 
 /// Why an agent gave no answer.
@@ -66,53 +66,65 @@ impl ExchangeError {
 pub(crate) fn invoke(
     request: Request<RequestBody>,
     in_flight: InFlight,
-    timeouts: Timeouts,
+    patience: AnswerPatience,
 ) -> impl Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send {
-    let patience = timeouts.stream;
-    carried_on(exchange(request, in_flight, timeouts), move |answered| async move {
+    carried_on(exchange(request, in_flight, patience), move |answered| async move {
         if let Ok(answer) = answered {
-            finish(answer, patience).await;
+            finish(answer, patience.end).await;
         }
     })
 }
 
 /// Invokes an agent. Given up, this and the body of the answer close the connection.
-pub(crate) async fn exchange(
-    request: Request<RequestBody>,
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds what it is given twice, and this is large"
+)]
+pub(crate) fn exchange(
+    mut request: Request<RequestBody>,
     in_flight: InFlight,
-    timeouts: Timeouts,
-) -> Result<Response<AgentBody>, ExchangeError> {
-    let (answer, link) = send(request, in_flight.session(), timeouts.answer).await?;
-    Ok(answer.map(|incoming| AgentBody::new(incoming, Some(link), in_flight, timeouts.stream)))
+    patience: AnswerPatience,
+) -> impl Future<Output = Result<Response<AgentBody>, ExchangeError>> + Send {
+    async move {
+        let (answer, link) = send(&mut request, in_flight.session(), patience.begin).await?;
+        Ok(answer.map(|incoming| AgentBody::new(incoming, Some(link), in_flight, patience.end)))
+    }
 }
 
 /// Sends the request on a connection that rests, or else on a new one. Only what was not sent at
 /// all is sent again.
 async fn send(
-    mut request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     session: &SessionHandle,
     patience: Duration,
 ) -> Result<(Response<Incoming>, Link), ExchangeError> {
     let until = Instant::now().checked_add(patience);
-    let failed = |error| match error {
-        SendError::Unsent(_, error) | SendError::Failed(error) => ExchangeError::from_hyper(error),
-        SendError::TooSlow => ExchangeError::TooSlow(patience),
-    };
-    while let Some(mut link) = session.links.take().await {
+    let mut is_new = false;
+    loop {
+        let mut link = match session.links.take().await {
+            Some(link) => link,
+            None => {
+                is_new = true;
+                open(session, patience).await?
+            }
+        };
         match link.send(request, until).await {
             Ok(answer) => return Ok((answer, link)),
-            Err(SendError::Unsent(unsent, _)) => request = *unsent,
-            Err(error) => return Err(failed(error)),
+            Err(SendError::Unsent(_)) if !is_new => {}
+            Err(SendError::Unsent(error) | SendError::Failed(error)) => {
+                return Err(ExchangeError::from_hyper(error));
+            }
+            Err(SendError::TooSlow) => return Err(ExchangeError::TooSlow(patience)),
         }
     }
+}
+
+/// A new connection.
+async fn open(session: &SessionHandle, patience: Duration) -> Result<Link, ExchangeError> {
     let sandbox =
         session.sandbox().ok_or_else(|| ExchangeError::Connect(io::ErrorKind::NotConnected.into()))?;
-    let opened = timeout(patience, Link::open(&**sandbox)).await;
-    let mut link = opened.map_err(|_| ExchangeError::TooSlow(patience))??;
-    match link.send(request, until).await {
-        Ok(answer) => Ok((answer, link)),
-        Err(error) => Err(failed(error)),
-    }
+    let opened = Box::pin(timeout(patience, Link::open(&**sandbox))).await;
+    Ok(opened.map_err(|_| ExchangeError::TooSlow(patience))??)
 }
 
 impl From<LinkError> for ExchangeError {

@@ -18,7 +18,7 @@ use super::body::AgentBody;
 use super::exchange::ExchangeError;
 use super::headers::answer_headers;
 use crate::link::RequestBody;
-use crate::options::Timeouts;
+use crate::options::AnswerPatience;
 use crate::session::InFlight;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -43,15 +43,15 @@ pub(crate) async fn websocket(
     mut caller: Request<Body>,
     headers: HeaderMap,
     in_flight: InFlight,
-    timeouts: Timeouts,
+    patience: AnswerPatience,
 ) -> Result<Response<Body>, ExchangeError> {
     let callers_end = hyper::upgrade::on(&mut caller);
     let request = handshake_request(caller.headers(), headers);
-    let shaken = timeout(timeouts.answer, shake_hands(request, &in_flight)).await;
-    let mut answer = shaken.map_err(|_| ExchangeError::TooSlow(timeouts.answer))??;
+    let shaken = timeout(patience.begin, shake_hands(request, &in_flight)).await;
+    let mut answer = shaken.map_err(|_| ExchangeError::TooSlow(patience.begin))??;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer_headers(answer.headers_mut());
-        let body = |incoming| AgentBody::new(incoming, None, in_flight, timeouts.stream);
+        let body = |incoming| AgentBody::new(incoming, None, in_flight, patience.end);
         return Ok(answer.map(|incoming| Body::new(body(incoming))));
     }
     let agents_end = hyper::upgrade::on(&mut answer);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{Method, Uri};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 
 use super::outcome::outcome_of;
@@ -25,7 +25,6 @@ pub(super) async fn show(
         Target::of(&api, &runtime, Caller::of(request.extensions())?, request.headers(), request.uri())?;
     let call = target.begin(&api)?;
     let (stamp, session) = (call.stamp(), call.session().clone());
-    let what = (Method::GET, Uri::from_static(CARD_PATH));
-    let answer = call.exchange(&api, what, request.headers(), Body::empty()).await;
+    let answer = call.exchange(&api, (Method::GET, CARD_PATH), request.headers(), Body::empty()).await;
     Ok(stamp.on(outcome_of(answer, &session).await.unwrap_or_else(IntoResponse::into_response)))
 }

@@ -29,7 +29,7 @@ pub(super) async fn invoke(
     if let Some(asked) = Asked::of(&parts.headers)? {
         let agent = api.manager.agent(&target.key.agent);
         let target = durable::Target { key: target.key, named: target.named, agent, surface: Surface::Aws };
-        return Ok(Box::pin(durable::invoke(api, target, asked, parts, body)).await);
+        return Ok(Box::pin(durable::invoke(api, target, asked, parts.headers, body)).await);
     }
     Ok(recorded::invoke(api, target, parts, body).await)
 }

@@ -73,7 +73,7 @@ async fn tell(sandbox: &dyn Sandbox, task: TaskId) -> Result<Told, String> {
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::try_from(cancel_task_path(task)).map_err(|error| error.to_string())?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-    let answer = link.send(request, Some(Instant::now() + PATIENCE)).await;
+    let answer = link.send(&mut request, Some(Instant::now() + PATIENCE)).await;
     let answer = answer.map_err(|error| format!("the connection failed: {error}"))?;
     let status = answer.status();
     let mut body = std::pin::pin!(Limited::new(answer.into_body(), MOST_OF_ANSWER).collect());
