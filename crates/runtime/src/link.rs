@@ -35,6 +35,11 @@ const RESTING: usize = 32;
 pub(crate) type RequestBody = Limited<Body>;
 type Connection = http1::Connection<TokioIo<Box<dyn Io>>, RequestBody>;
 
+/// A request that has no payload, to be filled in.
+pub(crate) fn without_payload() -> Request<RequestBody> {
+    Request::new(Limited::new(Body::empty(), 0))
+}
+
 /// One connection to an agent.
 pub(crate) struct Link {
     sender: http1::SendRequest<RequestBody>,
@@ -104,7 +109,7 @@ impl Link {
         until: Option<Instant>,
     ) -> Result<Response<Incoming>, SendError> {
         let Self { sender, bell, .. } = self;
-        let taken = std::mem::replace(request, Request::new(Limited::new(Body::empty(), 0)));
+        let taken = std::mem::replace(request, without_payload());
         let mut answer = std::pin::pin!(bell.muffled(|| sender.try_send_request(taken)));
         poll_fn(|context| match self.drive(context, |context| answer.as_mut().poll(context)) {
             Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {

@@ -109,8 +109,8 @@ impl Witness {
     }
 
     fn record(&mut self) {
-        let record = std::mem::take(&mut self.record);
-        self.log.record(*record);
+        let record = std::mem::take(&mut *self.record);
+        self.log.record(record);
     }
 }
 

@@ -109,7 +109,7 @@ impl SessionHandle {
     pub(crate) async fn ready(&self) -> Result<&Arc<dyn Sandbox>, Ended> {
         if self.published.borrow().phase == Phase::Starting {
             // Boxed, so that calls of sessions which run already are no larger for it.
-            Box::pin(self.started()).await;
+            Box::pin(self.until(|published| published.phase != Phase::Starting)).await;
         }
         let phase = self.published.borrow().phase;
         match (self.sandbox.get(), phase) {
@@ -118,10 +118,10 @@ impl SessionHandle {
         }
     }
 
-    async fn started(&self) {
+    async fn until(&self, condition: impl Fn(&Published) -> bool) {
         let mut published = self.published.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = published.wait_for(|published| published.phase != Phase::Starting).await;
+        let _ = published.wait_for(condition).await;
     }
 
     /// Whether the agent can be reached at once.
@@ -144,8 +144,7 @@ impl SessionHandle {
 
     /// Returns once the session is ending.
     pub(crate) async fn until_ending(&self) -> Ended {
-        let mut published = self.published.subscribe();
-        let _ = published.wait_for(|published| !published.phase.is_current()).await;
+        self.until(|published| !published.phase.is_current()).await;
         self.ended()
     }
 

@@ -7,7 +7,6 @@ use agentcore_protocol::agent::WEBSOCKET_PATH;
 use axum::body::Body;
 use axum::http::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Limited;
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use super::body::AgentBody;
 use super::exchange::ExchangeError;
 use super::headers::answer_headers;
-use crate::link::RequestBody;
+use crate::link::{RequestBody, without_payload};
 use crate::options::AnswerPatience;
 use crate::session::InFlight;
 
@@ -69,7 +68,7 @@ fn handshake_request(caller: &HeaderMap, mut headers: HeaderMap) -> Request<Requ
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, WEBSOCKET);
     copy_handshake(caller, &mut headers);
-    let mut request = Request::new(Limited::new(Body::empty(), 0));
+    let mut request = without_payload();
     *request.method_mut() = Method::GET;
     *request.uri_mut() = axum::http::Uri::from_static(WEBSOCKET_PATH);
     *request.headers_mut() = headers;

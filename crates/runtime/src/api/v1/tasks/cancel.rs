@@ -8,10 +8,9 @@ use agentcore_protocol::TaskId;
 use agentcore_protocol::agent::cancel_task_path;
 use agentcore_sandbox::Sandbox;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::HOST;
-use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
@@ -20,7 +19,7 @@ use super::view::TaskView;
 use super::{Api, ApiError, find};
 use crate::api::caller::Caller;
 use crate::api::error::NotCancelled;
-use crate::link::Link;
+use crate::link::{Link, without_payload};
 use crate::store::TaskState;
 
 /// How long an agent may take to answer.
@@ -69,7 +68,7 @@ enum Told {
 
 async fn tell(sandbox: &dyn Sandbox, task: TaskId) -> Result<Told, String> {
     let mut link = Link::open(sandbox).await.map_err(|error| format!("it accepts no connection: {error}"))?;
-    let mut request = Request::new(Limited::new(Body::empty(), 0));
+    let mut request = without_payload();
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::try_from(cancel_task_path(task)).map_err(|error| error.to_string())?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
